@@ -1,0 +1,68 @@
+// Package api is the contract between a node and its agent controller (the
+// AC), and between an operator and the AC: paths, messages, identities, and
+// the rules by which each side proves itself.
+//
+// It promises that every message is plain data, that the same bytes are signed
+// and verified on both sides, and that nothing in it touches a clock, a socket
+// or a file. It is not a client and not a server; those are core/managed,
+// core/find and ac-mock/server.
+//
+// How a node climbs, in messages (all of them HTTP/1.1 over TLS 1.3):
+//
+//	node                                         AC
+//	 │ TLS, the AC's chain ends in the pinned CA  │
+//	 ├── GET  /node/hello ───────────────────────▶│ an AC is there; its time
+//	 ├── POST /node/challenge ───────────────────▶│ a nonce for this connection
+//	 ├── POST /node/unlock     Signed(Claim) ────▶│ shares, or a refusal
+//	 │      make or open the private volume       │
+//	 ├── POST /node/confirm    Signed(Confirm) ──▶│ the generation is in use
+//	 ├── POST /node/certificate Signed(CSR) ─────▶│ client certificate
+//	 │ TLS again, now with the client certificate │
+//	 └── GET  /node/session    WebSocket ◀───────▶│ heartbeats, jobs, output
+//
+// Challenge, unlock, confirm and certificate travel on one TLS connection: a
+// nonce is valid on the connection that asked for it, once, and every
+// signature is bound to that connection's exporter value (RFC 9266's idea,
+// with a label of our own).
+package api
+
+// Port is the one TCP port of an AC, for nodes, operators and the browser.
+const Port = 8966
+
+// FallbackAddress is where an AC is found when nothing else works: on the
+// link, without DHCP or configuration. Nodes take 10.254.254.1 to .253.
+const FallbackAddress = "10.254.254.254"
+
+// FallbackController is the URL of the AC at FallbackAddress.
+const FallbackController = "https://10.254.254.254:8966"
+
+// Paths a node uses.
+const (
+	PathHello       = "/node/hello"
+	PathChallenge   = "/node/challenge"
+	PathUnlock      = "/node/unlock"
+	PathConfirm     = "/node/confirm"
+	PathCertificate = "/node/certificate"
+	PathSession     = "/node/session"
+)
+
+// Paths an operator uses. {id} is a NodeID, a MAC or a host name.
+const (
+	PathNodes      = "/api/nodes"                 // GET; ?watch=1 streams one []Node a line on every change
+	PathNode       = "/api/nodes/{id}"            // GET
+	PathApprove    = "/api/nodes/{id}/approve"    // POST
+	PathRetire     = "/api/nodes/{id}/retire"     // POST
+	PathQuarantine = "/api/nodes/{id}/quarantine" // POST
+	PathRelease    = "/api/nodes/{id}/release"    // POST; out of quarantine
+	PathExec       = "/api/nodes/{id}/exec"       // POST ExecRequest; answers ExecEvent lines (NDJSON) as they happen
+	PathAudit      = "/api/audit"                 // GET; ?node= filters; newest last
+	PathFaults     = "/api/faults"                // GET, POST Fault, DELETE ?name=
+	PathHealth     = "/healthz"                   // GET, no certificate needed
+	PathReady      = "/readyz"                    // GET, no certificate needed
+)
+
+// MaxBody bounds every request body in bytes, in both directions.
+const MaxBody = 64 << 10
+
+// MaxFrame bounds one session frame in bytes.
+const MaxFrame = 256 << 10

@@ -1,0 +1,57 @@
+package api
+
+import "time"
+
+// NodeState is where a node stands with the AC.
+type NodeState string
+
+// The states of a node: unknown → pending → enrolled → quarantined → retired.
+// An unknown node has no record.
+const (
+	NodePending     NodeState = "pending"
+	NodeEnrolled    NodeState = "enrolled"
+	NodeQuarantined NodeState = "quarantined"
+	NodeRetired     NodeState = "retired"
+)
+
+// Node is what an operator sees of a node (g8os nodes -o json).
+type Node struct {
+	ID                 NodeID     `json:"id"`
+	MAC                string     `json:"mac"`
+	Name               string     `json:"name"` // the host name it claims
+	State              NodeState  `json:"state"`
+	Reason             string     `json:"reason,omitempty"` // why it is pending or quarantined
+	Phase              string     `json:"phase"`            // "offline" when no session is alive and it was managed
+	Way                string     `json:"way"`
+	Address            string     `json:"address"`
+	Fingerprint        string     `json:"fingerprint"`
+	CertificateExpires *time.Time `json:"certificate_expires"` // null before the first certificate
+	LastSeen           *time.Time `json:"last_seen"`
+}
+
+// AuditEntry is one decision about a key, a certificate or a node.
+type AuditEntry struct {
+	Seq      uint64    `json:"seq"`
+	Time     time.Time `json:"time"`
+	Actor    string    `json:"actor"`  // spiffe URI, or address of an unproven peer
+	Action   string    `json:"action"` // unlock, confirm, certificate, approve, retire, …
+	Node     NodeID    `json:"node,omitempty"`
+	Decision string    `json:"decision"` // granted | refused
+	Reason   string    `json:"reason"`
+	Peer     string    `json:"peer,omitempty"` // source address and port
+	Detail   string    `json:"detail,omitempty"`
+}
+
+// Fault is a misbehaviour to arm at an AC that was started with --faults.
+type Fault struct {
+	Name  string    `json:"name"`            // see ac-mock/fault for the names
+	Nodes []NodeID  `json:"nodes,omitempty"` // empty: towards everybody
+	ForMS int64     `json:"for_ms,omitempty"`
+	Since time.Time `json:"since"`
+}
+
+// Failure is the body of a failed operator request.
+type Failure struct {
+	Error  string `json:"error"`
+	Remedy string `json:"remedy,omitempty"`
+}

@@ -1,0 +1,84 @@
+// Package clock is the node's idea of what time it is: the machine's clock, or
+// one of the node's own that runs beside it.
+//
+// It promises that all of core reads time in one place, so that a wrong clock
+// can be repaired, and rehearsed on a node that shares its machine's clock with
+// others and must not set it. It is not a time service: the AC's hello is.
+package clock
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Clock tells the time and can be put right.
+type Clock interface {
+	Now() time.Time
+	Set(t time.Time) error
+}
+
+// System is the machine's clock. Set needs CAP_SYS_TIME.
+type System struct{}
+
+// Now reads the machine's clock.
+func (System) Now() time.Time { return time.Now() }
+
+// Set sets the machine's clock.
+func (System) Set(t time.Time) error {
+	tv := unix.NsecToTimeval(t.UnixNano())
+	if err := unix.Settimeofday(&tv); err != nil {
+		return fmt.Errorf("set the machine's clock to %s: %w", t.UTC().Format(time.RFC3339), err)
+	}
+	return nil
+}
+
+// Own is a clock that differs from the machine's by an offset of its own.
+type Own struct{ offset atomic.Int64 }
+
+// NewOwn makes a clock that is ahead of the machine's by offset.
+func NewOwn(offset time.Duration) *Own {
+	o := &Own{}
+	o.offset.Store(int64(offset))
+	return o
+}
+
+// Now reads the clock.
+func (o *Own) Now() time.Time { return time.Now().Add(time.Duration(o.offset.Load())) }
+
+// Set changes the offset; the machine's clock stays as it is.
+func (o *Own) Set(t time.Time) error {
+	o.offset.Store(int64(time.Until(t)))
+	return nil
+}
+
+// Parse reads what a command line says: "system", "own" or "own:OFFSET" with a
+// Go duration such as own:-87600h.
+func Parse(s string) (Clock, error) {
+	switch kind, offset, has := strings.Cut(s, ":"); {
+	case s == "system":
+		return System{}, nil
+	case kind == "own" && !has:
+		return NewOwn(0), nil
+	case kind == "own":
+		d, err := time.ParseDuration(offset)
+		if err != nil {
+			return nil, fmt.Errorf("clock %q: the offset is no duration such as own:-2h: %w", s, err)
+		}
+		return NewOwn(d), nil
+	}
+	return nil, fmt.Errorf("clock %q: want system, own or own:OFFSET", s)
+}
+
+// farFuture is how long after its build an image is believed to run at most.
+const farFuture = 10 * 365 * 24 * time.Hour
+
+// Plausible says whether now can be right on a machine whose software was
+// built at built: not before it, and not more than ten years later. The other
+// readings are those of an empty RTC battery and of a mistyped year.
+func Plausible(now, built time.Time) bool {
+	return !now.Before(built) && now.Before(built.Add(farFuture))
+}

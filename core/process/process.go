@@ -1,0 +1,195 @@
+// Package process starts, watches, adopts and stops the child programs of
+// g8os_core (sshd, gocryptfs).
+//
+// It promises that a child is known by pid and start time, never by name or
+// pid alone; that a child outlives a killed core and can be adopted by the
+// next one (its output goes to a file, not to a pipe); and that Stop ends the
+// whole process group, TERM first, KILL after the grace. It is not a
+// supervisor: whether and when to start again is the caller's decision, with
+// Backoff as the one rule for pauses.
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// DefaultGrace is the time between TERM and KILL.
+const DefaultGrace = 3 * time.Second
+
+// Spec says what to run. Path must be absolute.
+type Spec struct {
+	Name   string // names the pid file and the log in RunDir
+	Path   string
+	Args   []string // without the program itself; never secrets
+	Env    []string // empty: that of the core
+	Stdin  io.Reader
+	RunDir string        // NAME.pid and NAME.log are there
+	Grace  time.Duration // between TERM and KILL; 0: DefaultGrace
+	Log    *slog.Logger  // nil: slog.Default
+}
+
+// Process is one running child, started or adopted.
+type Process struct {
+	id    ID
+	spec  Spec
+	from  int64 // length of the log when it began
+	log   *slog.Logger
+	died  chan struct{}
+	mu    sync.Mutex
+	cause error // why it died, set before died is closed
+}
+
+// Start runs the program in a process group of its own and notes it in its pid
+// file.
+func Start(spec Spec) (*Process, error) {
+	if err := os.MkdirAll(spec.RunDir, 0o755); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	out, err := openLog(spec.logPath())
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	defer out.Close()
+	p := newProcess(spec)
+	p.from = size(out)
+	cmd := exec.Command(spec.Path, spec.Args...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = spec.Env, spec.Stdin, out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	p.id.PID = cmd.Process.Pid
+	_, p.id.Start, err = readStat(p.id.PID) // it may have ended, but is not reaped yet
+	if err == nil {
+		err = writePID(spec.pidPath(), p.id)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	go func() { p.ended(cmd.Wait()) }()
+	go p.trimLog()
+	p.log.Info("child started", "child", spec.Name, "pid", p.id.PID)
+	return p, nil
+}
+
+// Adopt takes over the child that the pid file in RunDir tells of, left by an
+// earlier core. ErrNotRunning is wrapped when it does not run any more.
+func Adopt(spec Spec) (*Process, error) {
+	id, err := readPID(spec.pidPath())
+	if err != nil {
+		return nil, fmt.Errorf("adopt %s: %w: %w", spec.Name, ErrNotRunning, err)
+	}
+	fd, err := id.open()
+	if err != nil {
+		return nil, fmt.Errorf("adopt %s: %w", spec.Name, err)
+	}
+	p := newProcess(spec)
+	p.id = id
+	go func() {
+		defer fd.Close()
+		waitExit(fd)
+		p.ended(errors.New("exited (it was adopted, its exit status is not known)"))
+	}()
+	go p.trimLog()
+	p.log.Info("child adopted", "child", spec.Name, "pid", id.PID)
+	return p, nil
+}
+
+func newProcess(spec Spec) *Process {
+	if spec.Grace == 0 {
+		spec.Grace = DefaultGrace
+	}
+	log := spec.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Process{spec: spec, log: log, died: make(chan struct{})}
+}
+
+// ID returns pid and start time.
+func (p *Process) ID() ID { return p.id }
+
+// Died is closed when the process has ended.
+func (p *Process) Died() <-chan struct{} { return p.died }
+
+// Err says how the process ended, with the last line it wrote; nil while it
+// runs. ExitCode works on it.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cause
+}
+
+// ExitCode returns the exit code in an error of Err, -1 when there is none.
+func ExitCode(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+func (p *Process) ended(err error) {
+	if err == nil {
+		err = errors.New("exited by itself with code 0")
+	}
+	p.mu.Lock()
+	p.cause = fmt.Errorf("%s (pid %d): %w", p.spec.Name, p.id.PID, err)
+	if said := p.said(); said != "" {
+		p.cause = fmt.Errorf("%w: it said: %s", p.cause, said)
+	}
+	p.mu.Unlock()
+	p.log.Info("child ended", "child", p.spec.Name, "pid", p.id.PID, "cause", p.cause)
+	close(p.died)
+}
+
+// Stop ends the process group: TERM, and KILL when it is still there after the
+// grace or when ctx ends. It returns when the process is gone.
+func (p *Process) Stop(ctx context.Context) error {
+	p.signal(syscall.SIGTERM)
+	grace := time.NewTimer(p.spec.Grace)
+	defer grace.Stop()
+	select {
+	case <-p.died:
+	case <-grace.C:
+		p.signal(syscall.SIGKILL)
+	case <-ctx.Done():
+		p.signal(syscall.SIGKILL)
+	}
+	<-p.died // nothing survives KILL
+	if err := os.Remove(p.spec.pidPath()); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("stop %s: %w", p.spec.Name, err)
+	}
+	return nil
+}
+
+// signal reaches the whole group, and only while its leader is the process we
+// know: a group id is not used again before the group is empty.
+func (p *Process) signal(s syscall.Signal) {
+	if p.id.Alive() {
+		_ = syscall.Kill(-p.id.PID, s)
+	}
+}
+
+func (s Spec) pidPath() string { return filepath.Join(s.RunDir, s.Name+".pid") }
+func (s Spec) logPath() string { return filepath.Join(s.RunDir, s.Name+".log") }
+
+// Output returns the end of what the child wrote since it was started.
+func (p *Process) Output() string { return strings.Join(p.spec.lastLines(p.from, 50), "\n") }
+
+// said returns the last lines of output that came since the start, in one line.
+func (p *Process) said() string {
+	return strings.Join(p.spec.lastLines(p.from, 3), "; ")
+}

@@ -1,0 +1,182 @@
+package process
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// When this is set, the test binary is a core that starts a child and waits to
+// be killed.
+const coreDir = "PROCESS_TEST_CORE_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(coreDir); dir != "" {
+		p, err := Start(shell(dir, "exec sleep 60"))
+		fmt.Println(err, p.ID().PID)
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+func shell(dir, script string) Spec {
+	return Spec{Name: "child", Path: "/bin/sh", Args: []string{"-c", script}, RunDir: dir, Grace: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+}
+
+func start(t *testing.T, dir, script string) *Process {
+	t.Helper()
+	p, err := Start(shell(dir, script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
+	return p
+}
+
+// waitLine waits until the child has written something.
+func waitLine(t *testing.T, p *Process) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); p.said() == ""; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the child said nothing")
+		}
+	}
+}
+
+func TestDeathIsSeenWithItsCause(t *testing.T) {
+	dir := t.TempDir()
+	start(t, dir, "echo an older run; exit 1")
+	p := start(t, dir, "read line; echo got $line; exit 12")
+	<-p.Died()
+	if err := p.Err(); ExitCode(err) != 12 || !strings.Contains(err.Error(), "got") || strings.Contains(err.Error(), "older") {
+		t.Fatalf("code %d: %v", ExitCode(err), err)
+	}
+}
+
+func TestStdinReachesTheChild(t *testing.T) {
+	spec := shell(t.TempDir(), "read a; test \"$a\" = hello")
+	spec.Stdin = strings.NewReader("hello\n")
+	p, err := Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Died()
+	if ExitCode(p.Err()) > 0 {
+		t.Fatal(p.Err())
+	}
+}
+
+func TestStopKillsAGroupThatIgnoresTerm(t *testing.T) {
+	p := start(t, t.TempDir(), "trap '' TERM; sleep 60 & echo $!; while :; do sleep 1; done")
+	waitLine(t, p)
+	var grandchild int
+	if _, err := fmt.Sscan(p.said(), &grandchild); err != nil {
+		t.Fatal(err)
+	}
+	id, err := Identify(grandchild)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p.ID().Alive() {
+		t.Error("the child runs")
+	}
+	for deadline := time.Now().Add(10 * time.Second); id.Alive(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the grandchild runs")
+		}
+	}
+	if _, err := Adopt(p.spec); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("adopted what was stopped: %v", err)
+	}
+}
+
+func TestAdoptAfterTheCoreWasKilled(t *testing.T) {
+	dir := t.TempDir()
+	core := exec.Command("/proc/self/exe")
+	core.Env = append(os.Environ(), coreDir+"="+dir)
+	out, err := core.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := core.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "<nil>") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	_ = core.Process.Kill()
+	_ = core.Wait()
+
+	p, err := Adopt(shell(dir, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.ID().Alive() || p.Err() != nil {
+		t.Fatalf("adopted, and not alive: %v", p.Err())
+	}
+	if err := p.Stop(t.Context()); err != nil || p.Err() == nil {
+		t.Fatalf("%v, cause %v", err, p.Err())
+	}
+}
+
+func TestAPidThatBelongsToAnotherProcessIsNotAdopted(t *testing.T) {
+	dir := t.TempDir()
+	self, err := Identify(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "child.pid")
+	for _, content := range []string{
+		fmt.Sprintf("%d %d\n", self.PID, self.Start-1),
+		fmt.Sprintf("%d\n", self.PID), "1 0\n", "-1 5\n", "", "garbage",
+	} {
+		os.WriteFile(path, []byte(content), 0o600)
+		if _, err := Adopt(shell(dir, "")); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("pid file %q: %v", content, err)
+		}
+	}
+}
+
+func TestTrimKeepsTheNewestPart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "child.log")
+	long := strings.Repeat("x", maxLog) + "newest"
+	os.WriteFile(path, []byte(long), 0o600)
+	if err := trim(path); err != nil {
+		t.Fatal(err)
+	}
+	st, _ := os.Stat(path)
+	kept, err := os.ReadFile(path + ".1")
+	if err != nil || st.Size() != 0 || len(kept) != maxLog || !strings.HasSuffix(string(kept), "newest") {
+		t.Fatalf("%d bytes left, %d kept, %v", st.Size(), len(kept), err)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	b := Backoff{Min: time.Second, Max: 5 * time.Second}
+	for i, c := range []struct{ ran, want time.Duration }{
+		{0, 1}, {0, 2}, {0, 4}, {0, 5}, {0, 5}, {6 * time.Second, 1}, {5 * time.Second, 2},
+	} {
+		if got := b.Next(c.ran); got != c.want*time.Second {
+			t.Errorf("step %d: %v, want %v s", i, got, int(c.want))
+		}
+	}
+	b = Backoff{Min: time.Second, Max: time.Second, Rand: rand.New(rand.NewPCG(1, 2))}
+	for range 100 {
+		if got := b.Next(0); got < time.Second/2 || got > time.Second {
+			t.Fatalf("jittered to %v", got)
+		}
+	}
+}
