@@ -1,0 +1,75 @@
+// Command g8os_core is what runs on a node: the daemon, and the local commands
+// that ask it how it is.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/g8os/g8os/core/local"
+	"github.com/g8os/g8os/core/version"
+)
+
+type cli struct {
+	Socket string `help:"Socket of the running g8os_core." default:"${socket}" type:"path"`
+
+	Run     runCmd     `cmd:"" help:"Bring this machine from power-on to managed, and keep it so."`
+	Status  statusCmd  `cmd:"" help:"Show phase, what the node waits for and since when, addresses, controller."`
+	Wait    waitCmd    `cmd:"" help:"Wait until the node has reached a phase. Exit code 1 when it has not in time."`
+	Net     netCmd     `cmd:"" help:"Check net.toml without applying it."`
+	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "g8os_core:", err)
+		os.Exit(code(err))
+	}
+}
+
+func code(err error) int {
+	var c interface{ ExitCode() int }
+	if errors.As(err, &c) {
+		return c.ExitCode()
+	}
+	return 1
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (usageError) ExitCode() int { return 2 }
+
+func run(ctx context.Context, args []string, out, errw io.Writer) error {
+	var c cli
+	parser, err := kong.New(&c, kong.Name("g8os_core"),
+		kong.Description("The node's side of G8OS. Exit codes: 0 done, 1 not (yet), 2 wrong usage."),
+		kong.Vars{"socket": local.Socket}, kong.Writers(out, errw), kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)))
+	if err != nil {
+		return err
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		return usageError{err}
+	}
+	return k.Run(&c, slog.New(slog.NewTextHandler(errw, nil)))
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "g8os_core %s, built from a source of %s\n", version.Version(), version.Built().UTC().Format("2006-01-02"))
+	return err
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/g8os/g8os/core/clock"
+	"github.com/g8os/g8os/core/node"
+	"github.com/g8os/g8os/core/version"
+)
+
+type runCmd struct {
+	Dir        string `help:"Folder with net.toml, ca.pem, keys and the encrypted volume." default:"/etc/g8os" type:"path"`
+	Mount      string `help:"Where the private configuration is mounted." default:"/mnt/etc" type:"path"`
+	RunDir     string `help:"Folder for what is gone after a reboot." default:"/run/g8os" type:"path"`
+	ResolvConf string `help:"File that name servers are written to." default:"/etc/resolv.conf" type:"path"`
+	Clock      string `help:"system: set the machine's clock when it is plainly wrong. own[:OFFSET]: run a clock of our own beside it, for machines that share theirs." default:"system"`
+}
+
+// gcPercent keeps the heap of an idle node small; a node collects rarely, so it
+// costs nothing that could be measured.
+const gcPercent = 50
+
+func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
+	if os.Geteuid() != 0 {
+		return errors.New("run: needs root, it sets up interfaces; use sudo")
+	}
+	ck, err := clock.Parse(r.Clock)
+	if err != nil {
+		return usageError{err}
+	}
+	debug.SetGCPercent(gcPercent)
+	log.Info("g8os_core starts", "version", version.Version(), "built", version.Built().UTC(), "pid", os.Getpid())
+	defer log.Info("g8os_core ends")
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	return node.Run(ctx, node.Options{
+		Reload: reload,
+		Dir:    r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log,
+	})
+}

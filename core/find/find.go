@@ -1,0 +1,164 @@
+// Package find opens TLS connections to controllers and says which of them is
+// an AC of this grid.
+//
+// The only proof is TLS 1.3 with a chain that ends in a CA pinned in the image
+// (api.VerifyAC); an answer without it, a captive portal's 200 included, counts
+// for nothing, and nothing is sent before it. A clock that is plainly wrong is
+// repaired here, from the AC's, after the chain has been verified as of the
+// AC's time. Every connection leaves through the interface and from the address
+// it was asked for, whatever the routes say.
+//
+// It is not a client of the AC's services: it hands out connections.
+package find
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/clock"
+)
+
+// Target is a controller and the way to it.
+type Target struct {
+	Controller string       // https://host:port
+	Interface  string       // leave through here; empty: as the routes say
+	Source     netip.Addr   // leave from here; zero: as the kernel picks
+	DNS        []netip.Addr // servers for the controller's name; none: the system's
+}
+
+// Finder opens connections for one node.
+type Finder struct {
+	Pinned *x509.CertPool // CAs of the image; the only roots
+	Clock  clock.Clock
+	Built  time.Time // no clock reading before this is believed
+	Log    *slog.Logger
+}
+
+// Open connects to a target and has it prove itself as an AC. cert is shown if
+// it is not nil. Errors wrap api.ErrNotAC where a server was there that is no
+// AC of this grid.
+func (f *Finder) Open(ctx context.Context, t Target, cert *tls.Certificate) (*Conn, error) {
+	u, err := url.Parse(t.Controller)
+	if err != nil || u.Scheme != "https" {
+		return nil, fmt.Errorf("controller %q: want https://HOST:PORT", t.Controller)
+	}
+	raw, err := t.dial(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{url: u, wire: &wire{Conn: raw}}
+	doubtful := false
+	conf := f.config(cert, &c.AC, &doubtful)
+	c.tls = tls.Client(c.wire, conf)
+	if err := c.tls.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", t.Controller, err)
+	}
+	if err := c.prepare(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	if doubtful {
+		if err := f.repairClock(ctx, c); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// config verifies in VerifyConnection, as of our own clock. When only the time
+// stands in the way and our clock may be to blame, the chain is verified
+// without it for now, and *doubtful set.
+func (f *Finder) config(cert *tls.Certificate, id *api.Identity, doubtful *bool) *tls.Config {
+	conf := &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// An AC is at whatever address it was found, so the name proves
+		// nothing; VerifyConnection checks the chain and the identity.
+		InsecureSkipVerify: true,
+		NextProtos:         []string{"http/1.1"},
+		VerifyConnection: func(cs tls.ConnectionState) (err error) {
+			now := f.Clock.Now()
+			*id, err = api.VerifyAC(cs.PeerCertificates, f.Pinned, now)
+			if errors.Is(err, api.ErrTime) && f.suspect(now, cs.PeerCertificates) {
+				*doubtful = true
+				*id, err = api.VerifyAC(cs.PeerCertificates, f.Pinned, commonTime(cs.PeerCertificates))
+			}
+			return err
+		},
+	}
+	if cert != nil {
+		conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	}
+	return conf
+}
+
+// suspect says whether our clock may be the one that is wrong: plainly, or by
+// being behind a certificate that is not valid yet. A clock that is ahead by a
+// plausible span is never turned back: that would revive expired keys.
+func (f *Finder) suspect(now time.Time, certs []*x509.Certificate) bool {
+	return !clock.Plausible(now, f.Built) || now.Before(commonTime(certs))
+}
+
+// commonTime is the first instant at which every certificate of a chain was
+// valid.
+func commonTime(certs []*x509.Certificate) time.Time {
+	var t time.Time
+	for _, c := range certs {
+		if c.NotBefore.After(t) {
+			t = c.NotBefore
+		}
+	}
+	return t
+}
+
+// repairClock asks the AC for its time, verifies the chain as of it, and only
+// then believes it.
+func (f *Finder) repairClock(ctx context.Context, c *Conn) error {
+	hello, err := c.Hello(ctx)
+	if err != nil {
+		return err
+	}
+	if !clock.Plausible(hello.Time, f.Built) {
+		return fmt.Errorf("%w: its time %s is before this image was built or far beyond", api.ErrNotAC, hello.Time.UTC().Format(time.RFC3339))
+	}
+	if _, err := api.VerifyAC(c.State().PeerCertificates, f.Pinned, hello.Time); err != nil {
+		return fmt.Errorf("as of its own time: %w", err)
+	}
+	was := f.Clock.Now()
+	if err := f.Clock.Set(hello.Time); err != nil {
+		return err
+	}
+	f.Log.Warn("clock was plainly wrong and is set from the AC", "was", was.UTC(), "now", hello.Time.UTC(), "ac", c.AC.String())
+	return nil
+}
+
+// Probe asks whether an AC of this grid is at a target, and what it says of
+// itself.
+func (f *Finder) Probe(ctx context.Context, t Target) (api.Hello, error) {
+	c, err := f.Open(ctx, t, nil)
+	if err != nil {
+		return api.Hello{}, err
+	}
+	defer c.Close()
+	return c.Hello(ctx)
+}
+
+// StatusError is an answer of an AC that is neither 200 nor a refusal.
+type StatusError struct {
+	Path   string
+	Status int
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s: the AC answered %d %s", e.Path, e.Status, http.StatusText(e.Status))
+}

@@ -1,0 +1,253 @@
+// Package managed is a managed node's session with its AC, and the jobs that
+// it runs for it.
+//
+// It promises: one outgoing connection carries everything; a heartbeat says
+// where the node is, and a session whose heartbeats are not answered is ended;
+// a job that is handed out twice runs once; its output arrives at the AC
+// without gaps or doubles as long as the node runs, whatever becomes of the
+// session meanwhile.
+//
+// It does not look for an AC (core/boot does) and does not open the connection
+// (core/find does). What a job says is kept in memory until it is acknowledged,
+// not on disk.
+package managed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// ErrDistrusted is wrapped when the AC does not accept our client certificate.
+var ErrDistrusted = errors.New("the AC does not accept our certificate")
+
+// Timing of a session.
+type Timing struct {
+	Heartbeat time.Duration // between two heartbeats
+	Silence   time.Duration // without an answer for so long, the session is dead
+	Write     time.Duration // how long one frame may take to be sent
+}
+
+// DefaultTiming notices a silent AC within 15 s.
+var DefaultTiming = Timing{Heartbeat: 5 * time.Second, Silence: 15 * time.Second, Write: 10 * time.Second}
+
+// Connection is one TLS connection to an AC, on which our certificate is shown.
+type Connection interface {
+	http.RoundTripper
+	URL(path string) string
+	Close()
+}
+
+// Options of a session. All fields must be set.
+type Options struct {
+	Jobs     *Jobs
+	Where    func() api.Whereabouts
+	Settings func(api.Settings)
+	Timing   Timing
+	Log      *slog.Logger
+}
+
+// Session is one session. Its methods may be called concurrently.
+type Session struct {
+	opt    Options
+	conn   Connection
+	ws     *websocket.Conn
+	number int
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // after done
+	pulse  chan uint64
+}
+
+// Open begins a session over conn and owns conn from then on. ctx bounds the
+// opening only. Errors wrap ErrDistrusted when the certificate is the reason.
+func Open(ctx context.Context, conn Connection, o Options) (*Session, error) {
+	ws, resp, err := websocket.Dial(ctx, conn.URL(api.PathSession), &websocket.DialOptions{
+		HTTPClient:      &http.Client{Transport: conn},
+		CompressionMode: websocket.CompressionDisabled,
+	})
+	if err != nil {
+		conn.Close()
+		return nil, opening(resp, err)
+	}
+	ws.SetReadLimit(api.MaxFrame)
+	life, cancel := context.WithCancel(context.Background())
+	s := &Session{opt: o, conn: conn, ws: ws, cancel: cancel, done: make(chan struct{}), pulse: make(chan uint64, 1)}
+	s.number = o.Jobs.attach()
+	go s.run(life)
+	return s, nil
+}
+
+// opening sorts the failure to open a session. In TLS 1.3 a client hears only
+// here that its certificate was not accepted.
+func opening(resp *http.Response, err error) error {
+	if resp != nil && (resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden) {
+		return fmt.Errorf("session: %w: status %d", ErrDistrusted, resp.StatusCode)
+	}
+	return sorted(fmt.Errorf("session: %w", err))
+}
+
+// sorted adds ErrDistrusted to an error that is a TLS alert about our
+// certificate (RFC 8446, section 6.2), or the AC's word that it was revoked.
+func sorted(err error) error {
+	var op *net.OpError
+	alert := errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate")
+	if alert || websocket.CloseStatus(err) == api.CloseRevoked {
+		return fmt.Errorf("%w: %w", ErrDistrusted, err)
+	}
+	return err
+}
+
+// Done is closed when the session has ended; Err then says why.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err is nil after Close, and before the end.
+func (s *Session) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Close ends the session in order and waits for its end.
+func (s *Session) Close() {
+	s.cancel()
+	<-s.done
+}
+
+func (s *Session) run(ctx context.Context) {
+	defer close(s.done)
+	defer s.conn.Close()
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	parts := []func(context.Context) error{s.read, s.send, s.beat}
+	ends := make(chan struct{}, len(parts))
+	for _, part := range parts {
+		go func() {
+			fail(part(ctx))
+			ends <- struct{}{}
+		}()
+	}
+	<-ctx.Done()
+	s.opt.Jobs.detach(s.number)
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		s.err = sorted(cause)
+		_ = s.ws.CloseNow()
+	} else {
+		_ = s.ws.Close(websocket.StatusNormalClosure, "")
+	}
+	for range parts {
+		<-ends
+	}
+}
+
+// read takes the AC's frames. It reads until the connection ends by itself or
+// is closed: a cancelled read would tear down the connection before the
+// closing handshake.
+func (s *Session) read(context.Context) error {
+	for {
+		_, message, err := s.ws.Read(context.Background())
+		if err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
+		var f api.Frame
+		if err := json.Unmarshal(message, &f); err != nil {
+			return fmt.Errorf("session: the AC sent something that is no frame: %w", err)
+		}
+		s.take(f)
+	}
+}
+
+func (s *Session) take(f api.Frame) {
+	switch f.Type {
+	case api.FrameHeartbeat:
+		select {
+		case s.pulse <- f.Seq:
+		default:
+		}
+	case api.FrameSettings:
+		if f.Settings != nil {
+			s.opt.Settings(*f.Settings)
+		}
+	case api.FrameExec:
+		if f.Exec != nil && f.Job != "" {
+			s.opt.Jobs.start(f.Job, *f.Exec, f.Seq)
+		}
+	case api.FrameCancel:
+		s.opt.Jobs.cancel(f.Job)
+	case api.FrameAck:
+		s.opt.Jobs.ack(f.Job, f.Seq)
+	default:
+		s.opt.Log.Warn("frame of an unknown type left out", "type", f.Type)
+	}
+}
+
+// send hands out what jobs say.
+func (s *Session) send(ctx context.Context) error {
+	for {
+		f, ok := s.opt.Jobs.take(s.number)
+		if !ok {
+			return context.Canceled
+		}
+		if err := s.write(ctx, f); err != nil {
+			return err
+		}
+	}
+}
+
+// beat sends heartbeats, the first at once, and ends the session when the AC
+// has answered none for too long.
+func (s *Session) beat(ctx context.Context) error {
+	ticker := time.NewTicker(s.opt.Timing.Heartbeat)
+	defer ticker.Stop()
+	silence := time.NewTimer(s.opt.Timing.Silence)
+	defer silence.Stop()
+	var seq uint64
+	for {
+		seq++
+		where := s.opt.Where()
+		if err := s.write(ctx, api.Frame{Type: api.FrameHeartbeat, Seq: seq, Where: &where}); err != nil {
+			return err
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return context.Canceled
+			case <-silence.C:
+				return fmt.Errorf("session: no answer to a heartbeat for %s", s.opt.Timing.Silence)
+			case <-s.pulse:
+				silence.Reset(s.opt.Timing.Silence)
+			case <-ticker.C:
+				waiting = false
+			}
+		}
+	}
+}
+
+func (s *Session) write(ctx context.Context, f api.Frame) error {
+	message, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opt.Timing.Write)
+	defer cancel()
+	if err := s.ws.Write(ctx, websocket.MessageText, message); err != nil {
+		if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+			return context.Canceled
+		}
+		return fmt.Errorf("session: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/managed"
+	"github.com/g8os/g8os/core/secure"
+	"github.com/g8os/g8os/core/unlock"
+)
+
+// TestFailure holds each kind of error against what it makes the machine do.
+func TestFailure(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want boot.FailureKind
+	}{
+		{errors.New("connection refused"), boot.Unreachable},
+		{api.ErrNotAC, boot.Unreachable},
+		{unlock.ErrAnswer, boot.Unreachable},
+		{secure.ErrNotYet, boot.Unreachable}, // the next connection repairs the clock
+		{api.ErrRefused, boot.Refused},
+		{managed.ErrDistrusted, boot.Distrusted},
+		{secure.ErrMissing, boot.Distrusted},
+		{secure.ErrDamaged, boot.Distrusted},
+		{secure.ErrExpired, boot.Distrusted},
+		{secure.ErrOther, boot.Distrusted},
+		{unlock.ErrOperator, boot.Broken},
+		{errNoCA, boot.Broken},
+	} {
+		if got := failure(fmt.Errorf("while trying: %w", tt.err)); got.Kind != tt.want || got.Err == "" {
+			t.Errorf("%v: %+v, want kind %d with its text", tt.err, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,229 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/find"
+	"github.com/g8os/g8os/core/network"
+	"github.com/g8os/g8os/core/secure"
+	"github.com/g8os/g8os/core/ssh"
+	"github.com/g8os/g8os/core/unlock"
+	"github.com/g8os/g8os/core/version"
+)
+
+// keys is everything with which a node proves itself: the pinned CA, the
+// vault, the client certificate. Vault and certificate are used by one
+// operation at a time.
+type keys struct {
+	opt Options
+	log *slog.Logger
+
+	mu      sync.Mutex
+	vault   *unlock.Vault
+	links   []network.Link
+	open    unlock.Result
+	watched <-chan struct{} // tells when the volume that is open dies
+
+	work sync.Mutex // held while the vault or the certificate is used
+}
+
+func (k *keys) setLinks(l []network.Link) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.links = l
+}
+
+// finder reads the pinned CA each time: putting it there is how an operator
+// mends a node without one.
+func (k *keys) finder() (*find.Finder, error) {
+	path := filepath.Join(k.opt.Dir, pinnedCA)
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: put the grid's CA into %s: %w", errNoCA, path, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%w: %s holds no PEM certificate; put the grid's CA there", errNoCA, path)
+	}
+	return &find.Finder{Pinned: pool, Clock: k.opt.Clock, Built: version.Built(), Log: k.log}, nil
+}
+
+// theVault opens the folder with the keys, once it can be opened.
+func (k *keys) theVault() (*unlock.Vault, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.vault != nil {
+		return k.vault, nil
+	}
+	v, err := unlock.Open(unlock.Options{Dir: k.opt.Dir, Mount: k.opt.Mount, RunDir: k.opt.RunDir, Log: k.log})
+	if err != nil {
+		return nil, err
+	}
+	k.vault = v
+	return v, nil
+}
+
+// fingerprint is that of the device key, empty while there is none.
+func (k *keys) fingerprint() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.vault == nil {
+		return ""
+	}
+	return k.vault.Device().Fingerprint()
+}
+
+// claim is what the node says of itself.
+func (k *keys) claim(where api.Whereabouts) api.Claim {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := api.Claim{Where: where}
+	c.Hostname, _ = os.Hostname()
+	for _, l := range k.links {
+		if l.Card && l.MAC != "" {
+			c.MACs = append(c.MACs, l.MAC)
+		}
+	}
+	slices.Sort(c.MACs)
+	c.MACs = slices.Compact(c.MACs)
+	return c
+}
+
+// unlock opens the volume. A volume that is open needs no AC, unless the node
+// is to prove itself. The channel, if any, is to be watched: it is closed when
+// the volume dies.
+func (k *keys) unlock(ctx context.Context, e boot.Unlock) (boot.Unlocked, <-chan struct{}) {
+	k.work.Lock()
+	defer k.work.Unlock()
+	fail := func(err error) (boot.Unlocked, <-chan struct{}) {
+		return boot.Unlocked{ID: e.ID, Failure: failure(err)}, nil
+	}
+	v, err := k.theVault()
+	if err != nil {
+		return fail(err)
+	}
+	r, isOpen := v.AlreadyOpen()
+	if !isOpen || e.Prove {
+		if r, err = k.ask(ctx, v, e, r, isOpen); err != nil {
+			return fail(err)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.open = r
+	died := v.Died()
+	if died == k.watched {
+		died = nil // somebody watches it already
+	} else {
+		k.watched = died
+	}
+	return boot.Unlocked{ID: e.ID, NodeID: string(r.NodeID)}, died
+}
+
+// ask has the AC unlock the volume, or, where it is open, hear the proof.
+func (k *keys) ask(ctx context.Context, v *unlock.Vault, e boot.Unlock, r unlock.Result, isOpen bool) (unlock.Result, error) {
+	conn, err := k.connect(ctx, e.Path, nil)
+	if err != nil {
+		return r, err
+	}
+	defer conn.Close()
+	claim := k.claim(e.Path.Where(boot.PhaseUnlock))
+	if isOpen {
+		return r, v.Prove(ctx, conn, claim)
+	}
+	return v.Run(ctx, conn, claim)
+}
+
+// secure returns when the client certificate wants renewing, after fetching
+// one where that is needed.
+func (k *keys) secure(ctx context.Context, e boot.Secure) boot.Secured {
+	k.work.Lock()
+	defer k.work.Unlock()
+	if !e.Renew {
+		if c, err := k.load(); err == nil {
+			return boot.Secured{ID: e.ID, RenewAt: k.renewAt(c, c.Leaf.NotBefore)}
+		} else if !errors.Is(err, secure.ErrMissing) {
+			k.log.Warn("client certificate is replaced", "reason", err)
+		}
+	}
+	c, err := k.obtain(ctx, e.Path)
+	if err != nil {
+		return boot.Secured{ID: e.ID, Failure: failure(err)}
+	}
+	return boot.Secured{ID: e.ID, RenewAt: k.renewAt(c, k.opt.Clock.Now())}
+}
+
+func (k *keys) obtain(ctx context.Context, p boot.Path) (secure.Credentials, error) {
+	v, err := k.theVault()
+	if err != nil {
+		return secure.Credentials{}, err
+	}
+	conn, err := k.connect(ctx, p, nil) // repairs a clock that is plainly wrong
+	if err != nil {
+		return secure.Credentials{}, err
+	}
+	defer conn.Close()
+	finder, err := k.finder()
+	if err != nil {
+		return secure.Credentials{}, err
+	}
+	c, settings, err := secure.Obtain(ctx, conn, v.Device(), secure.Request{
+		Dir: k.sslDir(), ID: k.identity(), Pinned: finder.Pinned, Now: k.opt.Clock.Now(),
+	})
+	if err == nil {
+		k.settle(settings)
+	}
+	return c, err
+}
+
+// settle puts the AC's settings into force.
+func (k *keys) settle(s api.Settings) {
+	changed, err := ssh.SetAuthorizedKeys(filepath.Join(k.opt.Mount, "ssh"), s.AuthorizedKeys)
+	if err != nil {
+		k.log.Warn("authorized keys stay as they were", "error", err)
+	} else if changed {
+		k.log.Info("authorized keys replaced", "count", len(s.AuthorizedKeys))
+	}
+}
+
+func (k *keys) load() (secure.Credentials, error) {
+	return secure.Load(k.sslDir(), k.identity(), k.opt.Clock.Now())
+}
+
+func (k *keys) sslDir() string { return filepath.Join(k.opt.Mount, "ssl") }
+
+func (k *keys) identity() api.Identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return api.Identity{Grid: k.open.Grid, Role: api.RoleNode, Name: string(k.open.NodeID)}
+}
+
+// renewAt turns the certificate's calendar into the loop's: the two clocks
+// differ by whatever the node's own was put right by.
+func (k *keys) renewAt(c secure.Credentials, issued time.Time) time.Time {
+	at := secure.RenewAt(c.Leaf, issued, randomSeed())
+	return time.Now().Add(at.Sub(k.opt.Clock.Now()))
+}
+
+// connect opens a proven connection over a path.
+func (k *keys) connect(ctx context.Context, p boot.Path, cert *tls.Certificate) (*find.Conn, error) {
+	finder, err := k.finder()
+	if err != nil {
+		return nil, err
+	}
+	return finder.Open(ctx, find.Target{
+		Controller: p.Controller, Interface: p.Interface, Source: p.Address.Addr(), DNS: p.DNS,
+	}, cert)
+}

@@ -1,0 +1,234 @@
+// Package node is the shell around the boot machine: it turns interfaces,
+// packets, files, timers and connections into events, and performs the
+// machine's effects.
+//
+//	kernel ─ links ──┐                       ┌─▶ netWorker ─▶ links
+//	wire (ARP, DHCP) ┼─▶ events ─▶ boot.Machine ─▶ wire
+//	files, timers ───┤        ▲              ├─▶ find (try, open)
+//	answers ─────────┘        └── answers ───┴─▶ unlock, secure, ssh, managed
+//
+// It promises that the machine is stepped by one goroutine, that effects on
+// interfaces are performed in their order, and that every effect that wants an
+// answer gets one. It decides nothing.
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/clock"
+	"github.com/g8os/g8os/core/local"
+	"github.com/g8os/g8os/core/managed"
+	"github.com/g8os/g8os/core/network/links"
+	"github.com/g8os/g8os/core/network/nettoml"
+	"github.com/g8os/g8os/core/ssh"
+	"github.com/g8os/g8os/core/version"
+)
+
+// Options says where a node's things are.
+type Options struct {
+	Dir        string           // net.toml, ca.pem, keys and ciphertext: /etc/g8os
+	Mount      string           // the private configuration: /mnt/etc
+	RunDir     string           // gone after a reboot: /run/g8os
+	Socket     string           // local.Socket
+	ResolvConf string           // /etc/resolv.conf
+	Reload     <-chan os.Signal // asks for net.toml to be read again; nil: nobody does
+	Clock      clock.Clock
+	Log        *slog.Logger
+}
+
+// Node is one node's shell.
+type Node struct {
+	opt     Options
+	machine *boot.Machine
+	events  chan boot.Event
+	net     *netWorker
+	sockets map[string]*sockets
+	keys    *keys
+	jobs    *managed.Jobs
+	sshd    *ssh.Server
+	links   *links.Links
+	board   *local.Board
+	work    operations
+	where   atomic.Pointer[api.Whereabouts]
+	ctx     context.Context
+	reload  chan struct{}
+	lastErr string
+	config  nettoml.Config // as read last; the netWorker's
+}
+
+const (
+	netToml      = "net.toml"
+	pinnedCA     = "ca.pem"
+	fallbackFile = "fallback-address"
+	eventQueue   = 256
+)
+
+// Run runs a node until ctx ends. Sessions are closed then; sshd, the volume
+// and the interfaces stay as they are, for the next g8os_core to adopt. It
+// returns an error only for what no waiting can mend.
+func Run(ctx context.Context, opt Options) error {
+	listener, err := local.Listen(opt.Socket)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := os.MkdirAll(opt.RunDir, 0o755); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	l, err := links.Open(links.Options{
+		Record: filepath.Join(opt.RunDir, "links.json"), ResolvConf: opt.ResolvConf, Log: opt.Log,
+	})
+	if err != nil {
+		return err
+	}
+	n := newNode(ctx, opt, l)
+	defer n.shutdown()
+	go func() {
+		if err := local.Serve(ctx, listener, n.board, n.askReload); err != nil {
+			opt.Log.Error("local socket", "error", err)
+		}
+	}()
+	go n.watchConfig()
+	if err := n.watchLinks(); err != nil {
+		return err
+	}
+	n.loop()
+	return nil
+}
+
+func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
+	hostname, _ := os.Hostname()
+	n := &Node{
+		opt: opt, ctx: ctx, links: l,
+		events:  make(chan boot.Event, eventQueue),
+		sockets: map[string]*sockets{},
+		jobs:    managed.NewJobs(opt.Log),
+		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Log: opt.Log}),
+		reload:  make(chan struct{}, 1),
+	}
+	n.machine = boot.New(boot.Config{
+		Hostname: hostname, Seed: randomSeed(), LastFallback: readFallback(opt.Dir),
+		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,
+		Touched: l.Touched(), Made: l.Made(),
+	})
+	n.keys = &keys{opt: opt, log: opt.Log}
+	n.work = operations{node: n, open: map[int]context.CancelFunc{}, sessions: map[int]*managed.Session{}}
+	n.net = newNetWorker(n)
+	n.where.Store(&api.Whereabouts{})
+	n.board = local.NewBoard(n.status())
+	return n
+}
+
+// loop steps the machine.
+func (n *Node) loop() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if next := n.machine.Next(); !next.IsZero() {
+			timer.Reset(time.Until(next))
+		} else {
+			timer.Stop()
+		}
+		var ev boot.Event = boot.Tick{}
+		select {
+		case <-n.ctx.Done():
+			return
+		case ev = <-n.events:
+		case <-timer.C:
+		}
+		n.step(ev)
+	}
+}
+
+func (n *Node) step(ev boot.Event) {
+	before := n.machine.Status()
+	effects := n.machine.Step(ev, time.Now())
+	for _, e := range effects {
+		n.perform(e)
+	}
+	after := n.status()
+	where := n.machine.Path().Where(boot.Phase(after.Phase))
+	n.where.Store(&where)
+	n.logChange(before, after)
+	n.board.Show(after)
+}
+
+// logChange writes down what an operator reads a log for: each phase, and each
+// new error once.
+func (n *Node) logChange(before, after api.Status) {
+	if before.Phase != after.Phase {
+		n.opt.Log.Info("phase", "phase", after.Phase, "way", after.Way, "interface", after.Interface,
+			"address", after.Address, "controller", after.Controller, "waits_for", after.WaitsFor)
+	}
+	if after.LastError != "" && after.LastError != n.lastErr {
+		n.lastErr = after.LastError
+		n.opt.Log.Warn("not yet", "phase", after.Phase, "error", after.LastError)
+	}
+}
+
+// post hands an event to the loop.
+func (n *Node) post(ev boot.Event) {
+	select {
+	case n.events <- ev:
+	case <-n.ctx.Done():
+	}
+}
+
+// status is the machine's, with what only the shell knows.
+func (n *Node) status() api.Status {
+	s := n.machine.Status()
+	s.PID, s.Version = os.Getpid(), version.Version()
+	s.Fingerprint = n.keys.fingerprint()
+	return s
+}
+
+func (n *Node) askReload() {
+	select {
+	case n.reload <- struct{}{}:
+	default:
+	}
+}
+
+// shutdown ends what must not outlive the process.
+func (n *Node) shutdown() {
+	n.work.closeAll()
+	n.jobs.CancelAll()
+	n.net.stop()
+	for _, s := range n.sockets {
+		s.close()
+	}
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func readFallback(dir string) netip.Addr {
+	b, err := os.ReadFile(filepath.Join(dir, fallbackFile))
+	if err != nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddr(strings.TrimSpace(string(b)))
+	return a
+}
+
+// errNoCA is the one thing a node cannot do without.
+var errNoCA = errors.New("no CA is pinned")
+
+func missingFile(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,167 @@
+package ssh
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/g8os/g8os/core/durable"
+)
+
+// Names of the files in Options.Dir.
+const (
+	configFile = "sshd_config"
+	keysFile   = "authorized_keys"
+	hostKey    = "ssh_host_ed25519_key"
+)
+
+// separation is where sshd locks up the part that talks to strangers; Debian's
+// sshd has the path built in.
+const separation = "/run/sshd"
+
+func (o Options) path(name string) string { return filepath.Join(o.Dir, name) }
+
+// prepare sees that every file sshd needs is there and good.
+func prepare(o Options, sshd string) error {
+	for dir, mode := range map[string]fs.FileMode{o.Dir: 0o700, separation: 0o755} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return fmt.Errorf("prepare sshd: %w", err)
+		}
+	}
+	if err := ensureHostKey(o); err != nil {
+		return err
+	}
+	if _, err := os.Stat(o.path(keysFile)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := SetAuthorizedKeys(o.Dir, nil); err != nil {
+			return err
+		}
+	}
+	warnLocked(o)
+	return ensureConfig(o, sshd)
+}
+
+// ensureHostKey makes a host key, also in place of a damaged one: clients will
+// complain, but the operator gets in.
+func ensureHostKey(o Options) error {
+	path := o.path(hostKey)
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		if _, err = ssh.ParseRawPrivateKey(raw); err == nil {
+			return os.Chmod(path, 0o600) // sshd refuses one that others can read
+		}
+		if err := aside(o, path, err); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the host key: %w", err)
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make a host key: %w", err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		return fmt.Errorf("make a host key: %w", err)
+	}
+	shown, err := ssh.NewPublicKey(public)
+	if err != nil {
+		return fmt.Errorf("make a host key: %w", err)
+	}
+	if err := durable.Write(path+".pub", ssh.MarshalAuthorizedKey(shown), 0o644); err != nil {
+		return err
+	}
+	return durable.Write(path, pem.EncodeToMemory(block), 0o600)
+}
+
+// ensureConfig keeps a configuration that sshd accepts.
+func ensureConfig(o Options, sshd string) error {
+	path := o.path(configFile)
+	if _, err := os.Stat(path); err == nil {
+		out, err := exec.Command(sshd, "-t", "-f", path).CombinedOutput()
+		if err == nil {
+			return nil
+		}
+		if err := aside(o, path, fmt.Errorf("sshd does not accept it: %w: %s", err, bytes.TrimSpace(out))); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the configuration of sshd: %w", err)
+	}
+	return durable.Write(path, []byte(defaults(o)), 0o600)
+}
+
+// aside moves a file that cannot be used to NAME.broken.
+func aside(o Options, path string, why error) error {
+	o.Log.Warn("file cannot be used, it is moved aside and made anew", "file", path, "moved_to", path+".broken", "error", why)
+	return durable.Rename(path, path+".broken")
+}
+
+func defaults(o Options) string {
+	return fmt.Sprintf(`# Made by g8os_core, which keeps your changes as long as sshd accepts them.
+Port %d
+AddressFamily any
+HostKey "%s"
+AuthorizedKeysFile "%s"
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+StrictModes yes
+X11Forwarding no
+UseDNS no
+PrintMotd no
+ClientAliveInterval 30
+ClientAliveCountMax 4
+LogLevel INFO
+Subsystem sftp internal-sftp
+`, o.Port, o.path(hostKey), o.path(keysFile))
+}
+
+// warnLocked tells of an account that sshd refuses even with a good key: "!"
+// before the password in shadow(5) locks it, "*" does not.
+func warnLocked(o Options) {
+	raw, err := os.ReadFile("/etc/shadow")
+	if err != nil {
+		return // no shadow file, nothing locked in it
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "root:!") {
+			o.Log.Warn("the account root is locked, sshd will refuse every login: run usermod -p '*' root")
+		}
+	}
+}
+
+// SetAuthorizedKeys replaces authorized_keys in dir (/mnt/etc/ssh); sshd reads
+// them at the next login. One bad line refuses all of them and changes nothing.
+func SetAuthorizedKeys(dir string, lines []string) (changed bool, err error) {
+	var b strings.Builder
+	b.WriteString("# Written by g8os_core from the AC's settings; changes here do not last.\n")
+	for i, line := range lines {
+		if strings.ContainsAny(line, "\r\n\x00") {
+			return false, fmt.Errorf("authorized key %d: has a line break in it", i+1)
+		}
+		if _, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line)); err != nil {
+			return false, fmt.Errorf("authorized key %d: %w: want a line as in authorized_keys(5)", i+1, err)
+		}
+		b.WriteString(line + "\n")
+	}
+	path := filepath.Join(dir, keysFile)
+	if old, err := os.ReadFile(path); err == nil && string(old) == b.String() {
+		return false, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return false, fmt.Errorf("write authorized keys: %w", err)
+	}
+	return true, durable.Write(path, []byte(b.String()), 0o600)
+}
