@@ -1,0 +1,61 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// ErrFrame is wrapped by every reason for which a message is not a frame that
+// a node may send.
+var ErrFrame = errors.New("not a frame of a node")
+
+const maxJobID = 64
+
+// DecodeFrame reads a message of a node. What it returns is safe to step the
+// machines with: the type is one a node may send, numbers and names are in
+// their bounds.
+func DecodeFrame(message []byte) (api.Frame, error) {
+	var f api.Frame
+	if len(message) > api.MaxFrame {
+		return f, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrFrame, len(message), api.MaxFrame)
+	}
+	if err := json.Unmarshal(message, &f); err != nil {
+		return f, fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	switch f.Type {
+	case api.FrameHeartbeat:
+		return f, nil
+	case api.FrameOutput:
+		if f.Stream != "stdout" && f.Stream != "stderr" {
+			return f, fmt.Errorf("%w: output on stream %q, want stdout or stderr", ErrFrame, f.Stream)
+		}
+		return f, jobFrame(f)
+	case api.FrameExit:
+		return f, jobFrame(f)
+	}
+	return f, fmt.Errorf("%w: type %q is not a node's to send", ErrFrame, f.Type)
+}
+
+func jobFrame(f api.Frame) error {
+	if err := CheckJobID(f.Job); err != nil {
+		return fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	if f.Seq == 0 {
+		return fmt.Errorf("%w: %s of job %s without a number", ErrFrame, f.Type, f.Job)
+	}
+	return nil
+}
+
+// CheckJobID says whether a job id is 1 to 64 letters, digits, dots, dashes
+// and underscores.
+func CheckJobID(id string) error {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+	if id == "" || len(id) > maxJobID || strings.Trim(id, allowed) != "" {
+		return fmt.Errorf("job id %.80q: want 1 to %d letters, digits, '.', '-' and '_'", id, maxJobID)
+	}
+	return nil
+}

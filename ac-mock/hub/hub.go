@@ -1,0 +1,279 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/core/api"
+)
+
+// ErrOffline is wrapped by Exec when the node has no session here.
+var ErrOffline = errors.New("node has no session with this AC")
+
+// ErrJobExists is wrapped by Exec when the job id is taken.
+var ErrJobExists = errors.New("job id is taken")
+
+// Liveness is told which nodes are alive, and where. Its methods must not
+// block on storage: heartbeats call them.
+type Liveness interface {
+	// Seen is called at every heartbeat, and with online false and where the
+	// node was last when its session has ended.
+	Seen(id api.NodeID, where api.Whereabouts, online bool)
+	Clone(id api.NodeID, why string)
+}
+
+// Options of a Hub. All fields but Timing (DefaultTiming) must be set.
+type Options struct {
+	Liveness Liveness
+	Settings func(api.NodeID) api.Settings // sent to a node when its session begins
+	Faults   *fault.Set
+	Timing   Timing
+	Clock    func() time.Time
+	Log      *slog.Logger
+}
+
+// Hub is the shell around Presence and Jobs: it owns the WebSockets, the
+// operators' streams, and the clock. All methods may be called concurrently.
+type Hub struct {
+	opt Options
+
+	mu       sync.Mutex
+	numbers  uint64
+	sessions map[api.NodeID]*session
+	streams  map[string]*Stream
+	presence *Presence
+	jobs     *Jobs
+	readers  sync.WaitGroup
+	closed   bool
+}
+
+// New makes a Hub without sessions. Run has to be called too.
+func New(o Options) *Hub {
+	if o.Timing == (Timing{}) {
+		o.Timing = DefaultTiming
+	}
+	return &Hub{
+		opt: o, sessions: map[api.NodeID]*session{}, streams: map[string]*Stream{},
+		presence: NewPresence(o.Timing.Silence), jobs: NewJobs(o.Timing),
+	}
+}
+
+// Run drives what depends on time until ctx ends; then all sessions are closed
+// (going away, so that nodes turn to another AC) and their readers waited for.
+func (h *Hub) Run(ctx context.Context) {
+	ticker := time.NewTicker(min(max(h.opt.Timing.Silence/10, 10*time.Millisecond), recheckEvery))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			h.shutdown()
+			return
+		case <-ticker.C:
+			h.tick(h.opt.Clock())
+			h.recheck()
+		}
+	}
+}
+
+func (h *Hub) shutdown() {
+	h.mu.Lock()
+	h.closed = true
+	for _, s := range h.sessions {
+		s.close(websocket.StatusGoingAway, "the AC is stopping")
+	}
+	for _, st := range h.streams {
+		st.push(api.ExecEvent{Done: true, Code: -1, Error: "the AC is stopping; the job may go on at the node"}, 0)
+	}
+	h.mu.Unlock()
+	h.readers.Wait()
+}
+
+func (h *Hub) tick(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, id := range h.presence.Silent(now) {
+		if s := h.sessions[id]; s != nil {
+			h.opt.Log.Warn("session cut: silent", "node", id, "for", h.opt.Timing.Silence)
+			h.drop(s, now)
+			s.close(api.CloseSilent, "silent")
+		}
+	}
+	h.perform(h.jobs.Tick(now))
+}
+
+// Accept makes a session out of a node's request. The caller has proved that
+// the request is the node's own. It returns at once: the connection lives on,
+// as long as holds, asked now and again later, returns nil. holds must not
+// block.
+func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, id api.NodeID, holds func() error) error {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return fmt.Errorf("session of node %s: %w", id, err)
+	}
+	conn.SetReadLimit(api.MaxFrame)
+	return h.open(id, conn, certificateOf(r), holds)
+}
+
+func certificateOf(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return ""
+	}
+	return r.TLS.PeerCertificates[0].SerialNumber.String()
+}
+
+func (h *Hub) open(id api.NodeID, conn *websocket.Conn, certificate string, holds func() error) error {
+	now := h.opt.Clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.numbers++
+	s := &session{hub: h, node: id, number: h.numbers, conn: conn, certificate: certificate, holds: holds}
+	if h.closed {
+		s.close(websocket.StatusGoingAway, "the AC is stopping")
+		return nil
+	}
+	// Under the lock that Revoked takes: a revocation before this is seen here,
+	// one after it finds the session.
+	if err := holds(); err != nil {
+		s.close(api.CloseRevoked, "certificate revoked")
+		return fmt.Errorf("session of node %s: %w", id, err)
+	}
+	if h.presence.Opened(id, s.number, now) != 0 {
+		h.jobs.Detached(id, now)
+		old := h.sessions[id]
+		s.where, old.renewed = old.where, old.certificate != certificate
+		old.close(api.CloseReplaced, "replaced by a newer session")
+	}
+	h.sessions[id] = s
+	settings := h.opt.Settings(id)
+	s.send(api.Frame{Type: api.FrameSettings, Settings: &settings})
+	h.perform(h.jobs.Attached(id))
+	h.readers.Go(func() { h.serve(s) })
+	if h.faulty(fault.LoseSession, id) {
+		time.AfterFunc(fault.SessionLife, s.cut)
+	}
+	return nil
+}
+
+// serve reads a session to its end.
+func (h *Hub) serve(s *session) {
+	status := s.read()
+	s.cut()
+	_ = s.conn.CloseNow()
+	now := h.opt.Clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.drop(s, now)
+	// A node that renews its certificate comes again with the new one. (A clone
+	// that does is found by the counter of its requests.)
+	if status == api.CloseReplaced && !s.renewed && h.presence.Answered(s.node, now) {
+		h.opt.Liveness.Clone(s.node, "two machines hold sessions with this node's certificate in turn")
+	}
+}
+
+// drop forgets a session, if it is the one that counts.
+func (h *Hub) drop(s *session, now time.Time) {
+	if !h.presence.Closed(s.node, s.number) {
+		return
+	}
+	delete(h.sessions, s.node)
+	h.jobs.Detached(s.node, now)
+	if s.where != (api.Whereabouts{}) { // else it never said that it is there
+		h.opt.Liveness.Seen(s.node, s.where, false)
+	}
+}
+
+// received steps the machines with a frame of a node. Frames that come after a
+// session was replaced or dropped do not count: their sender sends them again.
+func (h *Hub) received(s *session, f api.Frame) {
+	now := h.opt.Clock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.presence.Heard(s.node, s.number, now) {
+		return
+	}
+	switch f.Type {
+	case api.FrameHeartbeat:
+		if f.Where != nil {
+			s.where = f.Where.Shown()
+		}
+		h.opt.Liveness.Seen(s.node, s.where, true)
+		s.send(api.Frame{Type: api.FrameHeartbeat, Seq: f.Seq})
+	case api.FrameOutput:
+		h.perform(h.jobs.Output(s.node, f))
+	case api.FrameExit:
+		h.perform(h.jobs.Exit(s.node, f, now))
+	}
+}
+
+// perform does what Jobs decided, under h.mu; nothing of it blocks.
+func (h *Hub) perform(effects []Effect) {
+	for _, e := range effects {
+		s := h.sessions[e.Node]
+		switch {
+		case e.Event != nil:
+			if st := h.streams[e.Job]; st != nil {
+				st.push(*e.Event, e.Seq)
+			}
+		case s == nil:
+		case e.Frame != nil:
+			s.send(*e.Frame)
+		default:
+			h.opt.Log.Warn("session cut", "node", e.Node, "job", e.Job, "reason", e.Cut)
+			h.drop(s, h.opt.Clock())
+			s.cut()
+		}
+	}
+}
+
+// Exec starts a job on a node and returns the stream of what becomes of it.
+// Errors wrap ErrOffline or ErrJobExists.
+func (h *Hub) Exec(id api.NodeID, jobID string, req api.ExecRequest) (*Stream, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions[id] == nil {
+		return nil, fmt.Errorf("exec on node %s: %w", id.MAC(), ErrOffline)
+	}
+	effects, err := h.jobs.Start(jobID, id, req)
+	if err != nil {
+		return nil, fmt.Errorf("exec on node %s: %w: %w", id.MAC(), ErrJobExists, err)
+	}
+	st := newStream(h, jobID)
+	h.streams[jobID] = st
+	h.perform(effects)
+	return st, nil
+}
+
+// Online says whether a node has a session here.
+func (h *Hub) Online(id api.NodeID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sessions[id] != nil
+}
+
+// Sessions says how many nodes have a session here.
+func (h *Hub) Sessions() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.sessions)
+}
+
+// Push sends settings to every node that has a session.
+func (h *Hub) Push(settings api.Settings) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.sessions {
+		s.send(api.Frame{Type: api.FrameSettings, Settings: &settings})
+	}
+}
+
+func (h *Hub) faulty(name string, id api.NodeID) bool {
+	return h.opt.Faults.Active(name, id, h.opt.Clock())
+}

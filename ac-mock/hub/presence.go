@@ -1,0 +1,100 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// Two machines with one identity push each other out again and again. So many
+// times within so long, and it is a clone and not a node that changed its way.
+const (
+	cloneTimes  = 3
+	cloneWithin = time.Minute
+)
+
+// Presence decides which session of a node counts. Sessions have numbers that
+// grow. It is a step function: no clock, no I/O, not safe for concurrent use.
+type Presence struct {
+	silence time.Duration
+	byNode  map[api.NodeID]*presence
+}
+
+type presence struct {
+	session uint64    // 0: none
+	heard   time.Time // when it last said something
+	pushed  []time.Time
+}
+
+// NewPresence makes a Presence that calls a session dead after a silence.
+func NewPresence(silence time.Duration) *Presence {
+	return &Presence{silence: silence, byNode: map[api.NodeID]*presence{}}
+}
+
+// Opened tells of a new session, and returns the one that it replaces, or 0.
+func (p *Presence) Opened(node api.NodeID, session uint64, now time.Time) (replaced uint64) {
+	n := p.byNode[node]
+	if n == nil {
+		n = &presence{}
+		p.byNode[node] = n
+	}
+	replaced, n.session, n.heard = n.session, session, now
+	return replaced
+}
+
+// Closed tells that a session has ended, and says whether the node is without
+// one now. The end of a replaced session changes nothing.
+func (p *Presence) Closed(node api.NodeID, session uint64) (gone bool) {
+	n := p.byNode[node]
+	if n == nil || n.session != session {
+		return false
+	}
+	n.session = 0
+	if len(n.pushed) == 0 {
+		delete(p.byNode, node)
+	}
+	return true
+}
+
+// Answered tells that a replaced session took leave properly: there was a
+// living machine behind it. It says whether that makes the node a clone.
+func (p *Presence) Answered(node api.NodeID, now time.Time) (clone bool) {
+	n := p.byNode[node]
+	if n == nil {
+		return false
+	}
+	n.pushed = slices.DeleteFunc(append(n.pushed, now), func(t time.Time) bool { return now.Sub(t) > cloneWithin })
+	if len(n.pushed) < cloneTimes {
+		return false
+	}
+	n.pushed = nil
+	return true
+}
+
+// Heard tells that a session said something, and whether it is the one that
+// counts.
+func (p *Presence) Heard(node api.NodeID, session uint64, now time.Time) (counts bool) {
+	n := p.byNode[node]
+	if n == nil || n.session != session {
+		return false
+	}
+	n.heard = now
+	return true
+}
+
+// Silent returns the nodes whose session said nothing for too long.
+func (p *Presence) Silent(now time.Time) []api.NodeID {
+	var out []api.NodeID
+	for id, n := range p.byNode {
+		switch {
+		case n.session != 0 && now.Sub(n.heard) >= p.silence:
+			out = append(out, id)
+		case n.session == 0 && now.Sub(n.heard) >= cloneWithin+p.silence:
+			delete(p.byNode, id)
+		}
+	}
+	slices.SortFunc(out, func(a, b api.NodeID) int { return strings.Compare(string(a), string(b)) })
+	return out
+}

@@ -1,0 +1,129 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/core/api"
+)
+
+// maxOutbox bounds the frames that wait to be written to one node.
+const maxOutbox = 1024
+
+// session is one WebSocket of a node. It owns one goroutine, which reads; a
+// second one exists only while there is something to write.
+type session struct {
+	hub         *Hub
+	node        api.NodeID
+	number      uint64
+	conn        *websocket.Conn
+	holds       func() error    // why the node may not have a session any more, or nil
+	certificate string          // serial of the one it came with
+	where       api.Whereabouts // as the node said last; under hub.mu
+	renewed     bool            // it was replaced by one with another certificate; under hub.mu
+
+	mu      sync.Mutex
+	outbox  []api.Frame
+	writing bool
+	closed  bool
+}
+
+// read takes messages until the session ends, and returns the status with
+// which the peer took leave (-1 if it did not).
+func (s *session) read() websocket.StatusCode {
+	for {
+		_, message, err := s.conn.Read(context.Background())
+		if err != nil {
+			return websocket.CloseStatus(err)
+		}
+		f, err := DecodeFrame(message)
+		if err != nil {
+			s.hub.opt.Log.Warn("session cut: bad message", "node", s.node, "error", err)
+			s.close(api.CloseMessage, "not a frame")
+			return -1
+		}
+		s.hub.received(s, f)
+	}
+}
+
+// send queues a frame. It never blocks; a node that does not read loses its
+// session.
+func (s *session) send(f api.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if len(s.outbox) >= maxOutbox {
+		s.closed = true
+		go func() { _ = s.conn.CloseNow() }()
+		return
+	}
+	s.outbox = append(s.outbox, f)
+	if !s.writing {
+		s.writing = true
+		go s.write()
+	}
+}
+
+// write empties the outbox and ends.
+func (s *session) write() {
+	for {
+		s.mu.Lock()
+		if len(s.outbox) == 0 || s.closed {
+			s.writing, s.outbox = false, nil
+			s.mu.Unlock()
+			return
+		}
+		f := s.outbox[0]
+		s.outbox = s.outbox[1:]
+		s.mu.Unlock()
+		if err := s.writeFrame(f); err != nil {
+			_ = s.conn.CloseNow()
+			return
+		}
+	}
+}
+
+func (s *session) writeFrame(f api.Frame) error {
+	message, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	if s.hub.faulty(fault.Slow, s.node) {
+		time.Sleep(fault.SlowDelay)
+	}
+	if s.hub.faulty(fault.CorruptReply, s.node) {
+		fault.Corrupt(message)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.hub.opt.Timing.Write)
+	defer cancel()
+	return s.conn.Write(ctx, websocket.MessageText, message)
+}
+
+// close tells the peer why and ends the session, without waiting for it.
+func (s *session) close(code websocket.StatusCode, why string) {
+	if s.stop() {
+		go func() { _ = s.conn.Close(code, why) }()
+	}
+}
+
+// cut ends the session without a word.
+func (s *session) cut() {
+	if s.stop() {
+		go func() { _ = s.conn.CloseNow() }()
+	}
+}
+
+func (s *session) stop() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.closed
+	s.closed = true
+	return !was
+}

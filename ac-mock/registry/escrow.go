@@ -1,0 +1,94 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/g8os/g8os/ac-mock/enrol"
+	"github.com/g8os/g8os/ac-mock/seal"
+	"github.com/g8os/g8os/ac-mock/store"
+	"github.com/g8os/g8os/core/api"
+)
+
+const shareSize = 32
+
+func escrowKey(id api.NodeID, generation uint32) string {
+	return fmt.Sprintf("escrow/%s/%010d", id, generation)
+}
+
+// secrets is what lies in escrow for one generation.
+type secrets struct{ share, recovery api.Secret }
+
+func newSecrets() secrets {
+	b := make([]byte, 2*shareSize)
+	_, _ = rand.Read(b) // never fails
+	return secrets{share: b[:shareSize], recovery: b[shareSize:]}
+}
+
+func (r *Registry) sealed(id api.NodeID, generation uint32, s secrets) (store.Op, error) {
+	key := escrowKey(id, generation)
+	both := append(append(api.Secret{}, s.share...), s.recovery...)
+	envelope, err := r.o.Seal.Seal(key, uint64(generation), both)
+	if err != nil {
+		return store.Op{}, err
+	}
+	return store.Put(key, envelope), nil
+}
+
+func (r *Registry) escrow(ctx context.Context, id api.NodeID, generation uint32) (secrets, error) {
+	key := escrowKey(id, generation)
+	kv, err := r.o.Store.Get(ctx, key)
+	if err != nil {
+		return secrets{}, err
+	}
+	both, err := r.o.Seal.Open(key, uint64(generation), kv.Value)
+	if err != nil {
+		return secrets{}, err
+	}
+	if len(both) != 2*shareSize {
+		return secrets{}, fmt.Errorf("%s holds %d bytes, want %d", key, len(both), 2*shareSize)
+	}
+	return secrets{share: both[:shareSize], recovery: both[shareSize:]}, nil
+}
+
+// unlocked collects what a granted claim gets, and the writes for what is made
+// for it.
+func (r *Registry) unlocked(ctx context.Context, o enrol.Outcome) (u api.Unlocked, ops []store.Op, err error) {
+	u = api.Unlocked{NodeID: o.Record.ID, Grid: r.o.Grid}
+	var last secrets
+	for _, g := range o.Give {
+		if g == o.Make {
+			last = newSecrets()
+			var op store.Op
+			op, err = r.sealed(o.Record.ID, g, last)
+			ops = append(ops, op)
+		} else {
+			last, err = r.escrow(ctx, o.Record.ID, g)
+		}
+		if err != nil {
+			return api.Unlocked{}, nil, fmt.Errorf("share of generation %d of node %s: %w", g, o.Record.ID, err)
+		}
+		u.Shares = append(u.Shares, api.Share{Generation: g, Share: last.share})
+	}
+	if o.Recovery {
+		u.Recovery = last.recovery
+	}
+	return u, ops, nil
+}
+
+// decoy is opened for every refusal, so that one costs what opening a share
+// does.
+type decoy struct {
+	seal     *seal.Sealer
+	envelope []byte
+}
+
+const decoyKey = "escrow/decoy"
+
+func newDecoy(s *seal.Sealer) (decoy, error) {
+	envelope, err := s.Seal(decoyKey, 0, make(api.Secret, 2*shareSize))
+	return decoy{seal: s, envelope: envelope}, err
+}
+
+func (d decoy) open() { _, _ = d.seal.Open(decoyKey, 0, d.envelope) }

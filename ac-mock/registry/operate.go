@@ -1,0 +1,198 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/g8os/g8os/ac-mock/audit"
+	"github.com/g8os/g8os/ac-mock/enrol"
+	"github.com/g8os/g8os/ac-mock/store"
+	"github.com/g8os/g8os/core/api"
+)
+
+// change is what an operator's action does to a record.
+type change struct {
+	record enrol.Record
+	drop   []uint32 // generations whose shares go
+	revoke bool     // all certificates are void
+	same   bool     // nothing to do: it is so already
+	detail string
+}
+
+// Approve lets a pending node in, with the device key that it shows. Approving
+// an enrolled one does nothing. Errors wrap ErrUnknown or ErrState.
+func (r *Registry) Approve(ctx context.Context, actor, ref string) (api.Node, error) {
+	n, err := r.operate(ctx, actor, "approve", ref, func(old enrol.Record) (change, error) {
+		record, err := enrol.Approve(old)
+		return change{record: record, same: old.State == record.State, detail: "fingerprint " + api.Fingerprint(old.Device)}, err
+	})
+	if err == nil {
+		r.mu.Lock()
+		r.limit.Release(string(n.ID))
+		r.mu.Unlock()
+	}
+	return n, err
+}
+
+// Retire ends a node: its shares are deleted, its certificates revoked, and its
+// device key never comes back. The store keeps deleted values in its history
+// for some minutes, sealed as they are.
+func (r *Registry) Retire(ctx context.Context, actor, ref string) (api.Node, error) {
+	return r.operate(ctx, actor, "retire", ref, func(old enrol.Record) (change, error) {
+		record, drop := enrol.Retire(old)
+		return change{
+			record: record, drop: drop, revoke: true, same: old.State == record.State,
+			detail: fmt.Sprintf("shares of generations %v deleted", drop),
+		}, nil
+	})
+}
+
+// Suspect sends a node to pending that seems to be alive twice, until Approve.
+func (r *Registry) Suspect(ctx context.Context, actor, ref, why string) (api.Node, error) {
+	return r.operate(ctx, actor, "suspect", ref, func(old enrol.Record) (change, error) {
+		record := enrol.Suspect(old, why)
+		return change{record: record, same: old.State == record.State, detail: why}, nil
+	})
+}
+
+// Quarantine shuts a node out until Release; nothing of it is deleted.
+func (r *Registry) Quarantine(ctx context.Context, actor, ref, why string) (api.Node, error) {
+	return r.operate(ctx, actor, "quarantine", ref, func(old enrol.Record) (change, error) {
+		record, err := enrol.Quarantine(old, why)
+		return change{record: record, same: old.State == record.State, detail: why}, err
+	})
+}
+
+// Release takes a node out of quarantine, into the state it had before.
+func (r *Registry) Release(ctx context.Context, actor, ref string) (api.Node, error) {
+	return r.operate(ctx, actor, "release", ref, func(old enrol.Record) (change, error) {
+		record, err := enrol.Release(old)
+		return change{record: record, detail: "now " + string(record.State)}, err
+	})
+}
+
+// Revoke makes void all certificates that a node has been issued so far. An
+// enrolled node heals itself with a new one.
+func (r *Registry) Revoke(ctx context.Context, actor, ref string) (api.Node, error) {
+	return r.operate(ctx, actor, "revoke", ref, func(old enrol.Record) (change, error) {
+		return change{record: old, revoke: true, same: old.Certificate == nil}, nil
+	})
+}
+
+// operate changes one record as an operator says, with its audit entry.
+func (r *Registry) operate(ctx context.Context, actor, action, ref string, decide func(enrol.Record) (change, error)) (api.Node, error) {
+	for range attempts {
+		id, err := r.book.resolve(ref)
+		if err != nil {
+			return api.Node{}, err
+		}
+		record, modified := r.book.get(id)
+		if record == nil {
+			return api.Node{}, fmt.Errorf("node %s: %w", ref, ErrUnknown)
+		}
+		c, err := decide(*record)
+		if err != nil || c.same {
+			return r.book.viewOne(id), err
+		}
+		holds := []store.Cond{{Key: keyRecord + string(id), Modified: modified}}
+		err = r.carryOut(ctx, actor, action, id, c, holds)
+		if !errors.Is(err, store.ErrConflict) {
+			return r.book.viewOne(id), err
+		}
+		if err := r.refresh(ctx, holds); err != nil {
+			return api.Node{}, err
+		}
+	}
+	return api.Node{}, fmt.Errorf("%s of node %s: %w: given up after %d attempts", action, ref, store.ErrConflict, attempts)
+}
+
+func (r *Registry) carryOut(ctx context.Context, actor, action string, id api.NodeID, c change, holds []store.Cond) error {
+	o := enrol.Outcome{Record: c.record, Drop: c.drop}
+	var extra []store.Op
+	if c.revoke {
+		var issued time.Time
+		if last := c.record.Certificate; last != nil {
+			issued = last.Issued
+		}
+		extra = append(extra, r.o.CA.DenyNode(id, issued))
+		o.Record.Certificate = nil
+	}
+	entry := api.AuditEntry{
+		Time: r.o.Clock(), Actor: actor, Action: action, Node: id, Decision: audit.Granted, Reason: "operator's decision", Detail: c.detail,
+	}
+	if err := r.commit(ctx, entry, o, holds, extra); err != nil {
+		return err
+	}
+	r.o.Log.Info("operator's decision", "action", action, "node", id, "actor", actor)
+	if !c.revoke {
+		return nil
+	}
+	return r.o.CA.Sync(ctx)
+}
+
+// Recovery returns the key of the operator's slot of a node's volume, of the
+// newest generation in use. That it was read is in the audit before it leaves.
+func (r *Registry) Recovery(ctx context.Context, actor, ref string) (api.Secret, error) {
+	id, err := r.book.resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	record, _ := r.book.get(id)
+	if record == nil || record.Confirmed == 0 {
+		return nil, fmt.Errorf("recovery key of node %s: %w: it has no volume in use", ref, ErrState)
+	}
+	s, err := r.escrow(ctx, id, record.Confirmed)
+	if err != nil {
+		return nil, fmt.Errorf("recovery key of node %s: %w", ref, err)
+	}
+	err = r.note(ctx, api.AuditEntry{
+		Actor: actor, Action: "recovery", Node: id, Detail: fmt.Sprintf("generation %d", record.Confirmed),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.recovery, nil
+}
+
+// Operator issues an operator's client certificate. name is LEVEL.NAME, level
+// admin, operator or viewer. The chain is PEM, leaf first.
+func (r *Registry) Operator(ctx context.Context, actor, name string, public any, life time.Duration) (chain []byte, err error) {
+	level, who, _ := strings.Cut(name, ".")
+	if (level != "admin" && level != "operator" && level != "viewer") || who == "" || strings.ContainsAny(who, "/ ") {
+		return nil, fmt.Errorf("operator %q: want LEVEL.NAME, with a level of admin, operator or viewer", name)
+	}
+	leaf, chain, err := r.o.CA.Issue(api.Identity{Grid: r.o.Grid, Role: api.RoleOperator, Name: name}, public, life)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of operator %s: %w", name, err)
+	}
+	err = r.note(ctx, api.AuditEntry{
+		Actor: actor, Action: "operator",
+		Detail: fmt.Sprintf("%s, serial %032x, good until %s", name, leaf.SerialNumber, leaf.NotAfter.UTC().Format(time.RFC3339)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return chain, nil
+}
+
+// Note audits what an operator does that changes no record, such as a command
+// run on a node (empty: on none). It is durable when Note returns.
+func (r *Registry) Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error {
+	return r.note(ctx, api.AuditEntry{Actor: actor, Action: action, Node: node, Detail: api.Shown(detail, maxDetail)})
+}
+
+// note writes an entry about something that changes no record.
+func (r *Registry) note(ctx context.Context, e api.AuditEntry) error {
+	e.Time, e.Decision, e.Reason = r.o.Clock(), audit.Granted, "operator's decision"
+	op, err := audit.Op(e)
+	if err != nil {
+		return err
+	}
+	if _, err := r.o.Store.Txn(ctx, store.Txn{Then: []store.Op{op}}); err != nil {
+		return fmt.Errorf("audit of %s: %w", e.Action, err)
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+// Package registry is an AC's book of nodes: who they are, which keys they
+// may have, and what was decided about them. It is the shell around
+// ac-mock/enrol: it looks up, asks for the decision, and writes it.
+//
+// It promises that a decision, what follows from it and its audit entry are
+// one transaction of the store, durable before any share, certificate or
+// confirmation leaves; that every refusal costs the same work and says
+// nothing; that a flood of refusals costs a bounded number of writes; and that
+// several ACs on one store agree, because every write is conditional on what
+// the decision was based on. Where a node is, and whether it is online, is
+// kept in memory and written back later: it may be lost by a crash, and is
+// each AC's own view. It does not talk to nodes and does not verify
+// signatures or chains.
+//
+// Keys in the store, beside those of ca and audit:
+//
+//	node/record/ID    enrol.Record        escrow/ID/GENERATION   sealed share and recovery key
+//	node/mac/MAC      → ID                node/seen/ID           where it was last
+//	node/key/SHA-256  → ID (device key)
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/g8os/g8os/ac-mock/audit"
+	"github.com/g8os/g8os/ac-mock/ca"
+	"github.com/g8os/g8os/ac-mock/enrol"
+	"github.com/g8os/g8os/ac-mock/seal"
+	"github.com/g8os/g8os/ac-mock/store"
+	"github.com/g8os/g8os/core/api"
+)
+
+// ErrUnknown is wrapped when no node, or more than one, is meant by a
+// reference.
+var ErrUnknown = errors.New("no such node")
+
+// ErrState is wrapped when a node's state does not allow what was asked.
+var ErrState = enrol.ErrState
+
+// Options says what a Registry is made of.
+type Options struct {
+	Store          store.Store
+	Seal           *seal.Sealer
+	CA             *ca.CA
+	Policy         enrol.Policy
+	Limits         enrol.Limits // zero: enrol.DefaultLimits
+	Grid           string
+	AuthorizedKeys []string         // OpenSSH lines, for every node
+	KeepAudit      int              // most audit entries kept; 0: 100 000
+	Clock          func() time.Time // default time.Now
+	Log            *slog.Logger     // default: none
+}
+
+// Times of the background work.
+const (
+	writeBackEvery = 15 * time.Second // whereabouts that changed
+	sumUpEvery     = 10 * time.Second // refusals
+	pruneEvery     = time.Hour
+	retryAfter     = time.Second
+	closeWithin    = 5 * time.Second
+)
+
+// Registry is the book. Its methods may be called from many goroutines.
+type Registry struct {
+	o        Options
+	book     *book
+	decoy    decoy
+	refusals chan refusal
+	flush    chan chan struct{}
+	revoked  *queue
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	closing  sync.Once
+
+	mu    sync.Mutex // guards what follows
+	limit *enrol.Limiter
+}
+
+// Open loads the book and follows the store, so that several ACs share it.
+func Open(ctx context.Context, o Options) (*Registry, error) {
+	if o.Store == nil || o.Seal == nil || o.CA == nil {
+		return nil, errors.New("registry: want a store, a sealer and a CA")
+	}
+	o = o.withDefaults()
+	r := &Registry{
+		o: o, limit: enrol.NewLimiter(o.Limits), revoked: newQueue(),
+		refusals: make(chan refusal, refusalQueue), flush: make(chan chan struct{}),
+	}
+	r.book = newBook(r.revoked.add)
+	var err error
+	if r.decoy, err = newDecoy(o.Seal); err != nil {
+		return nil, err
+	}
+	revision, err := r.load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the registry of grid %s: %w", o.Grid, err)
+	}
+	run, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.wg.Go(func() { r.follow(run, revision) })
+	r.wg.Go(func() { r.background(run) })
+	r.wg.Go(func() { r.revoked.run(run) })
+	return r, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Limits == (enrol.Limits{}) {
+		o.Limits = enrol.DefaultLimits()
+	}
+	if o.KeepAudit == 0 {
+		o.KeepAudit = 100_000
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Ready says whether decisions can be made: nil when the store answers.
+func (r *Registry) Ready(ctx context.Context) error {
+	if _, err := r.o.Store.Get(ctx, prefix); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// Settings is what the AC decides for a node.
+func (r *Registry) Settings(api.NodeID) api.Settings {
+	return api.Settings{AuthorizedKeys: append([]string{}, r.o.AuthorizedKeys...)}
+}
+
+// Watch returns a channel that gets a value after a change of any node (or of
+// what is known of it); values are merged when the reader is slow. It is
+// closed when ctx ends.
+func (r *Registry) Watch(ctx context.Context) <-chan struct{} { return r.book.watch(ctx) }
+
+// Revoked delivers the nodes whose session has to end now: no longer enrolled,
+// or certificate revoked. One reader; a node that is revoked twice before it is
+// read comes once. It is closed by Close.
+func (r *Registry) Revoked() <-chan api.NodeID { return r.revoked.out }
+
+// Audit lists decisions, oldest first; ref narrows them to a node, empty means
+// all. At most limit of the newest; 0 means all that are kept.
+func (r *Registry) Audit(ctx context.Context, ref string, limit int) ([]api.AuditEntry, error) {
+	var id api.NodeID
+	if ref != "" {
+		n, err := r.Node(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		id = n.ID
+	}
+	return audit.List(ctx, r.o.Store, id, limit)
+}
+
+// FollowAudit delivers decisions as they are written, after entry seq (0: from
+// now on), until ctx ends.
+func (r *Registry) FollowAudit(ctx context.Context, seq uint64) <-chan api.AuditEntry {
+	return audit.Follow(ctx, r.o.Store, seq)
+}
+
+// Flush waits until everything noted so far (refusals, audit, whereabouts) is
+// in the store, or could not be written.
+func (r *Registry) Flush(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case r.flush <- done:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close flushes and stops. The store and the CA stay open.
+func (r *Registry) Close() error {
+	var err error
+	r.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+		defer cancel()
+		err = r.Flush(ctx)
+		r.cancel()
+		r.wg.Wait()
+	})
+	return err
+}

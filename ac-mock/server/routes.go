@@ -1,0 +1,103 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// level is what an operator may do; each includes those before it.
+type level int
+
+const (
+	nobody   level = iota
+	viewer         // sees
+	operator       // approves, runs commands
+	admin          // everything
+)
+
+var levels = map[string]level{"viewer": viewer, "operator": operator, "admin": admin}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	node := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.misbehave(h)) }
+	node("GET "+api.PathHello, s.hello)
+	node("POST "+api.PathChallenge, s.challenge)
+	node("POST "+api.PathUnlock, s.unlock)
+	node("POST "+api.PathConfirm, s.confirm)
+	node("POST "+api.PathCertificate, s.certify)
+	node("GET "+api.PathSession, s.session)
+
+	// A browser shows its operator's certificate to whatever page asks: only
+	// our own pages may change something.
+	own := http.NewCrossOriginProtection()
+	op := func(pattern string, least level, h http.HandlerFunc) {
+		mux.Handle(pattern, own.Handler(s.require(least, h)))
+	}
+	op("GET "+api.PathNodes, viewer, s.nodes)
+	op("GET "+api.PathNode, viewer, s.node)
+	op("GET "+api.PathAudit, viewer, s.audit)
+	op("GET "+api.PathFaults, viewer, s.faults)
+	op("POST "+api.PathApprove, operator, s.change(s.opt.Registry.Approve))
+	op("POST "+api.PathExec, operator, s.exec)
+	op("POST "+api.PathRetire, admin, s.change(s.opt.Registry.Retire))
+	op("POST "+api.PathQuarantine, admin, s.change(s.quarantine))
+	op("POST "+api.PathRelease, admin, s.change(s.opt.Registry.Release))
+	op("POST "+api.PathFaults, admin, s.arm)
+	op("DELETE "+api.PathFaults, admin, s.clear)
+
+	mux.HandleFunc("GET "+api.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, map[string]bool{"ok": true})
+	})
+	mux.HandleFunc("GET "+api.PathReady, s.ready)
+	return mux
+}
+
+// ready says whether the AC can decide: its data can be read.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.opt.Registry.Ready(ctx); err != nil {
+		s.opt.Log.Warn("not ready", "error", err)
+		fail(w, http.StatusServiceUnavailable, "see the AC's log", errors.New("the AC cannot read its data"))
+		return
+	}
+	reply(w, http.StatusOK, map[string]bool{"ok": true})
+}
+
+// void says why the certificate of a request no longer counts, or nil. The
+// handshake has asked that too, but a connection can stand for long.
+func (s *Server) void(r *http.Request) error {
+	cert := r.TLS.PeerCertificates[0]
+	if now := s.opt.Clock(); now.After(cert.NotAfter) {
+		return fmt.Errorf("it ran out at %s", cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return s.opt.Trust.Denied(cert)
+}
+
+// require lets a request through if its certificate is an operator's of at
+// least a level.
+func (s *Server) require(least level, h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := s.identity(r)
+		name, _, _ := strings.Cut(id.Name, ".")
+		switch has := levels[name]; {
+		case !ok || id.Role != api.RoleOperator || has == nobody:
+			fail(w, http.StatusUnauthorized, "use a context with an operator's certificate (g8os --context)",
+				errors.New("this is for operators, and the request came without an operator's certificate"))
+		case s.void(r) != nil:
+			fail(w, http.StatusUnauthorized, "get a new certificate from an admin",
+				fmt.Errorf("the certificate %s does not count any more: %w", id, s.void(r)))
+		case has < least:
+			fail(w, http.StatusForbidden, "ask an operator with a higher level",
+				errors.New("the certificate "+id.String()+" is not of a level that may do this"))
+		default:
+			h(w, r)
+		}
+	})
+}
