@@ -1,0 +1,60 @@
+package main
+
+// What --help adds to each command: how it is typed.
+
+const description = `A grid in a box: real nodes and a real controller in namespaces, with faults on demand.
+
+  g8lab up                            the default grid: three segments, six nodes, one AC
+  g8lab up --lab big --nodes 100      another one beside it
+  g8lab status --watch                every node: phase, way, address, controller
+  g8lab exec office-1 -- ip address   a command inside a node
+  g8lab down                          leaves nothing
+
+What the AC knows and does is asked with g8os; see g8os --help.
+
+Exit status: 0 done; 1 not done, stderr says why and what to do; 2 wrong usage; 130 interrupted.
+"exec" and "ssh" exit as the command did; 127 no such program, 255 the command could not be run.`
+
+func (upCmd) Help() string {
+	return `A wrong topology, a port that is taken, a tool that is missing, too little memory: refused before anything is touched.
+A node that is not managed in time is named, with what it waits for and its log, and the exit status is 1; the lab stays up.
+
+  g8lab up
+  g8lab up my.yaml --lab mine     lab/topologies/default.yaml is the example
+  g8lab up --lab big --nodes 100`
+}
+
+func (statusCmd) Help() string {
+	return `PHASE is off without power, down when g8os_core does not answer.
+
+  g8lab status --watch
+  g8lab status -o json | jq '.nodes[] | select(.phase != "managed")'`
+}
+
+func (downCmd) Help() string {
+	return `  g8lab down --lab big
+  g8lab down --keep-logs /tmp/logs
+  g8lab down --all`
+}
+
+func (execCmd) Help() string {
+	return `By way of the lab, as if one sat at the node: also when it has no network. By way of the AC: g8os exec.
+
+  g8lab exec office-1 -- g8os_core status
+  g8lab exec office-1 -- bash`
+}
+
+func (sshCmd) Help() string {
+	return `  g8lab ssh dhcp-1
+  g8lab ssh dhcp-1 -- uptime`
+}
+
+func (logsCmd) Help() string {
+	return `  g8lab logs isolated-1 -f
+  g8lab logs ac`
+}
+
+func (captureCmd) Help() string {
+	return `  g8lab capture office -w office.pcap
+  g8lab capture office-1 -w - | tcpdump -nr -`
+}

@@ -1,0 +1,94 @@
+package lab
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// contextDir is where g8os looks for contexts after the operator's own.
+const contextDir = "/run/g8os/contexts"
+
+// keyPath is the lab's ssh key: it gets in on every node.
+func (l *Lab) keyPath() string { return filepath.Join(l.rec.Data, "ssh", "id_ed25519") }
+
+// makeKey makes the ssh key, once.
+func (l *Lab) makeKey() error {
+	if _, err := os.Stat(l.keyPath() + ".pub"); err == nil {
+		return nil
+	}
+	fail := func(err error) error { return fmt.Errorf("ssh key of lab %s: %w", l.Name(), err) }
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return fail(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "g8lab "+l.Name())
+	if err != nil {
+		return fail(err)
+	}
+	line, err := ssh.NewPublicKey(public)
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(l.keyPath()), 0o700); err != nil {
+		return fail(err)
+	}
+	if err := os.WriteFile(l.keyPath(), pem.EncodeToMemory(block), 0o600); err != nil {
+		return fail(err)
+	}
+	text := append(bytes.TrimSpace(ssh.MarshalAuthorizedKey(line)), " g8lab-"+l.Name()+"\n"...)
+	if err := os.WriteFile(l.keyPath()+".pub", text, 0o644); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// contextMark is the first line of a context that is ours to replace and remove.
+func contextMark(lab string) []byte { return []byte("# Made by g8lab for lab " + lab + ".\n") }
+
+func contextPath(lab string) string { return filepath.Join(contextDir, lab+".toml") }
+
+// writeContext tells g8os on the host where the AC is and who the operator is.
+func (a *AC) writeContext() error {
+	path := contextPath(a.lab.Name())
+	mark := contextMark(a.lab.Name())
+	if old, err := os.ReadFile(path); err == nil && !bytes.HasPrefix(old, mark) {
+		return fmt.Errorf("context %s is not of this lab; move it away, or choose another --lab name", path)
+	}
+	if err := os.MkdirAll(contextDir, 0o755); err != nil {
+		return fmt.Errorf("context of lab %s: %w", a.lab.Name(), err)
+	}
+	operators := filepath.Dir(a.CAPath())
+	text := fmt.Appendf(mark, "ac = [%q]\nca = %q\ncertificate = %q\nkey = %q\n", a.URL(), a.CAPath(),
+		filepath.Join(operators, "admin.crt"), filepath.Join(operators, "admin.key"))
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return fmt.Errorf("context of lab %s: %w", a.lab.Name(), err)
+	}
+	return os.Rename(path+".new", path)
+}
+
+// removeContext takes away the lab's context, and the directories once empty.
+func removeContext(lab string) error {
+	path := contextPath(lab)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil && bytes.HasPrefix(text, contextMark(lab)) {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return fmt.Errorf("remove context of lab %s: %w", lab, err)
+	}
+	if os.Remove(contextDir) == nil { // fails as long as there are others
+		_ = os.Remove(filepath.Dir(contextDir))
+	}
+	return nil
+}
