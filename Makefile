@@ -1,0 +1,70 @@
+# G8OS. `make` alone explains what can be made; see README.md for the rest.
+
+SHELL       := /bin/sh
+MODULE      := github.com/g8os/g8os
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# The time of the commit, not of the build: the same commit gives the same bytes.
+BUILT       ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+LDFLAGS     := -s -w -X $(MODULE)/core/version.version=$(VERSION) -X $(MODULE)/core/version.built=$(BUILT)
+BINARIES    := ./core/cmd/... ./ac-mock/cmd/... ./lab/cmd/...
+UNIT         = $$(go list ./... | grep -v '^$(MODULE)/scenarios')
+LAB         ?= default
+TOPOLOGY    ?= lab/topologies/default.yaml
+PROCS       ?= 4
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build race lab-up lab-down test unit scenarios lint bench install install-test clean
+
+help: ## say what can be made
+	@echo 'G8OS: a grid operating system, and a lab to try it in. As root on Debian 12:'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  Variables: LAB=$(LAB) TOPOLOGY=$(TOPOLOGY) NODES=N PROCS=$(PROCS) (labs side by side in tests)'
+	@echo '             FOCUS="text" (make scenarios)  ONLY=section (make bench)'
+
+build: ## all binaries, static, into bin/
+	@mkdir -p bin
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(BINARIES)
+	@$(MAKE) --no-print-directory bin/gocryptfs
+
+# gocryptfs pins libraries of its own, so it is a module of its own.
+bin/gocryptfs: ci/tools/gocryptfs/go.mod ci/tools/gocryptfs/go.sum
+	cd ci/tools/gocryptfs && go build -trimpath -tags without_openssl -ldflags '-s -w' -o ../../../bin/gocryptfs github.com/rfjakob/gocryptfs/v2
+
+race: build ## the same with the race detector, into build/race/ (for the scenarios)
+	@mkdir -p build/race
+	CGO_ENABLED=1 go build -race -ldflags '-X $(MODULE)/core/version.version=$(VERSION) -X $(MODULE)/core/version.built=$(BUILT)' -o build/race/ $(BINARIES)
+	@cp -f bin/gocryptfs build/race/
+
+lab-up: install build ## bring a grid up, wait for it, print it
+	@bin/g8lab up $(TOPOLOGY) --lab $(LAB) $(if $(NODES),--nodes $(NODES))
+
+lab-down: ## take it down; leaves nothing
+	@if [ -x bin/g8lab ]; then bin/g8lab down --lab $(LAB); else echo 'bin/g8lab is not built, so no lab of this checkout is up (make build)'; fi
+
+test: install-test race ## everything: unit and transcript tests with -race, then the scenarios
+	@UNIT="$(UNIT)" PROCS=$(PROCS) ci/test all
+
+unit: install-test build ## unit and transcript tests only, with -race
+	@UNIT="$(UNIT)" ci/test unit
+
+scenarios: install-test race ## scenarios only; FOCUS="text" picks some
+	@PROCS=$(PROCS) FOCUS='$(FOCUS)' ci/test scenarios
+
+lint: ## go vet, gofmt, staticcheck
+	@ci/lint
+
+bench: install-test build ## measure every bound and print one table; ONLY=section for a part
+	@CGO_ENABLED=0 go run ./ci/bench $(if $(ONLY),-only '$(ONLY)')
+
+install: ## say and install what a lab needs (make lab-up does it)
+	@ci/install run
+
+install-test: ## say and install what the tests need (make test does it)
+	@ci/install test
+
+clean: ## remove what was built; a lab that is up stays up
+	rm -rf bin build

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheTable(t *testing.T) {
+	rs := []result{
+		bound{Name: "a", Limit: 20, Unit: "s"}.measured(5),
+		bound{Name: "b", Limit: 0.8, AtLeast: true}.measured(0.4),
+		bound{Name: "c", Limit: 2, Unit: "MiB"}.failed(fmt.Errorf("no binary")),
+	}
+	var out bytes.Buffer
+	if err := printTable(&out, rs); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(strings.Fields(out.String()), " ")
+	want := "BOUND LIMIT MEASURED RATIO VERDICT a ≤ 20 s 5 s 0.25 holds b ≥ 0.8 0.4 0.50 MISSED c ≤ 2 MiB - - NOT MEASURED: no binary"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if err := verdict(rs); err == nil || err.Error() != "2 of 3 bounds do not hold" {
+		t.Errorf("verdict: %v", err)
+	}
+	if err := verdict(rs[:1]); err != nil {
+		t.Errorf("verdict of what holds: %v", err)
+	}
+}
+
+func TestParseBenchmarks(t *testing.T) {
+	got := parseBenchmarks(`goos: linux
+BenchmarkIdle-2   	1	1000 ns/op	        41.50 KiB/node
+BenchmarkIdle/x-2 	1	1000 ns/op	        48.00 KiB/node	  3 allocs/op
+ok  	p	1.0s
+`)
+	if fmt.Sprint(got["KiB/node"]) != "[41.5 48]" || fmt.Sprint(got["ns/op"]) != "[1000 1000]" {
+		t.Errorf("got %v", got)
+	}
+	most, least := bound{}, bound{AtLeast: true}
+	if most.worst([]float64{1, 3, 2}) != 3 || least.worst([]float64{2, 1, 3}) != 1 {
+		t.Error("the worst is not the worst")
+	}
+}
+
+func TestParseUsage(t *testing.T) {
+	u, err := parseUsage("12 (g8 (os) core) S 1 12 12 0 -1 4194560 900 0 0 0 25 17 0 0 20 0 9 0 1 2 3\nName:\tg8os_core\nVmRSS:\t   20480 kB\n")
+	if err != nil || u.cpu != 420*time.Millisecond || u.rssMiB != 20 {
+		t.Errorf("got %+v, %v", u, err)
+	}
+	for _, text := range []string{"", "12 (x) S 1", "12 (x) S 1 2 3 4 5 6 7 8 9 0 a b 0\nVmRSS: 1 kB", "12 (x) S 1 2 3 4 5 6 7 8 9 0 1 2 0\nName: x\n"} {
+		if u, err := parseUsage(text); err == nil {
+			t.Errorf("%q was read as %+v", text, u)
+		}
+	}
+}
+
+// A stand-in for g8lab, so that the frame itself is proved without a grid.
+func TestASectionWithoutAGrid(t *testing.T) {
+	bin := t.TempDir()
+	journal := filepath.Join(bin, "journal")
+	script := `#!/bin/sh
+echo "$*" | sed 's/[^ ]*\.yaml/FILE/' >>` + journal + `
+case "$1 $4" in
+"up bench-office") ;;
+"up bench-dead-dhcp") echo "node waits for an AC" >&2; exit 1 ;;
+"status "*) echo '{"lab":"x","nodes":[{"name":"a","phase":"managed","way":"configured","managed_after_ms":900},{"name":"b","phase":"managed","way":"configured","managed_after_ms":1500}]}' ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(bin, "g8lab"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-only", "ways", "-bin", bin}, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "1 of 2 bounds do not hold") {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{"1.5 s", "0.75", "holds", "NOT MEASURED: g8lab up: exit status 1: node waits for an AC"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("want %q in:\n%s", want, out.String())
+		}
+	}
+	calls, _ := os.ReadFile(journal)
+	const want = `up FILE --lab bench-office --timeout 90s
+status --lab bench-office -o json
+down --lab bench-office
+up FILE --lab bench-dead-dhcp --timeout 90s
+down --lab bench-dead-dhcp
+`
+	if string(calls) != want {
+		t.Errorf("g8lab was called:\n%s", calls)
+	}
+}
+
+func TestWrongSections(t *testing.T) {
+	err := run(t.Context(), []string{"-only", "sizes"}, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, hundred, ac`) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,107 @@
+package rules
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"io/fs"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Trap is something that broke in the earlier generation of the system. Each
+// has a test that bears its number.
+type Trap struct {
+	Number int
+	What   string
+}
+
+// Traps of boot, network and protocol.
+var Traps = []Trap{
+	{1, "lo loses 127.0.0.1 in the fallback step"},
+	{2, "an interface with method none gets a fallback address"},
+	{3, "DHCP without a deadline of its own per interface"},
+	{4, "routes and DNS left behind when an interface is given back"},
+	{5, "the fallback AC is reached but not used, because controllers are listed"},
+	{6, "keys handed out without TLS on the fallback address"},
+	{7, "a node does not recover after its link flapped"},
+	{8, "an expired lease is kept"},
+	{9, "two nodes pick the same X"},
+	{10, "a captive portal's answer is taken for an AC"},
+	{11, "a wrong clock makes certificates invalid"},
+	{12, "a half-right net.toml stops the boot"},
+	{13, "an edited net.toml is not taken over"},
+	{30, "two nodes with one identity"},
+	{31, "a node speaks for another"},
+}
+
+// A trap's test is a Go test with its number in the name, two digits after a
+// T (TestT07LinkFlap, TestLinkFlapT07), or a Ginkgo node whose text begins with
+// it (It("T7 a node recovers …")). A subtest's text does not count: DHCP has a
+// T1 and a T2 of its own.
+var (
+	trapInName = regexp.MustCompile(`T(\d\d)(?:[A-Z_]|$)`)
+	trapInText = regexp.MustCompile(`^T0?(\d+)[ :]`)
+)
+
+// TrapTests returns the traps that have no test named after them.
+func TrapTests(fsys fs.FS, traps []Trap) ([]Finding, error) {
+	files, err := sources(fsys)
+	if err != nil {
+		return nil, err
+	}
+	tested := map[int]bool{}
+	for _, s := range files {
+		if s.isTest() {
+			noteTraps(s.file, tested)
+		}
+	}
+	var found []Finding
+	for _, t := range traps {
+		if !tested[t.Number] {
+			found = append(found, Finding{File: ".", What: fmt.Sprintf("no test is named after T%d: %s", t.Number, t.What)})
+		}
+	}
+	return found, nil
+}
+
+func noteTraps(f *ast.File, tested map[int]bool) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncDecl:
+			if strings.HasPrefix(n.Name.Name, "Test") {
+				for _, m := range trapInName.FindAllStringSubmatch(n.Name.Name, -1) {
+					note(m[1], tested)
+				}
+			}
+		case *ast.CallExpr:
+			if m := trapInText.FindStringSubmatch(specText(n)); m != nil {
+				note(m[1], tested)
+			}
+		}
+		return true
+	})
+}
+
+func note(digits string, tested map[int]bool) {
+	if n, err := strconv.Atoi(digits); err == nil {
+		tested[n] = true
+	}
+}
+
+// specText is the text of a Ginkgo node; "" for any other call.
+func specText(call *ast.CallExpr) string {
+	name, ok := call.Fun.(*ast.Ident)
+	if !ok || len(call.Args) == 0 || !specNodes(name.Name) {
+		return ""
+	}
+	lit, ok := call.Args[0].(*ast.BasicLit)
+	if !ok || lit.Kind != token.STRING {
+		return ""
+	}
+	text, _ := strconv.Unquote(lit.Value)
+	return text
+}
+
+var specNodes = oneOf("It", "Specify", "Entry", "Describe", "DescribeTable", "Context", "When")
