@@ -15,7 +15,7 @@ PROCS       ?= 4
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build race lab-up lab-down test unit scenarios lint bench install install-test clean
+.PHONY: help build race lab-up lab-down image image-base image-lock deb test unit scenarios e2e lint bench install install-test install-image clean
 
 help: ## say what can be made
 	@echo 'G8OS: a grid operating system, and a lab to try it in. As root on Debian 12:'
@@ -45,6 +45,18 @@ lab-up: install build ## bring a grid up, wait for it, print it
 lab-down: ## take it down; leaves nothing
 	@if [ -x bin/g8lab ]; then bin/g8lab down --lab $(LAB); else echo 'bin/g8lab is not built, so no lab of this checkout is up (make build)'; fi
 
+image: install-image build ## the operating system: build/g8os.img, g8os.qcow2, vmlinuz, initramfs; CA= NET_TOML= CMDLINE= KEY=
+	@go run ./ci/image -out build $(if $(CA),-ca '$(CA)') $(if $(NET_TOML),-net-toml '$(NET_TOML)') $(if $(CMDLINE),-cmdline '$(CMDLINE)') $(if $(KEY),-key '$(KEY)')
+
+image-base: install-image build ## only kernel and initramfs: what reaches managed by itself
+	@go run ./ci/image -out build -base-only
+
+image-lock: install-image ## pin the packages of the image to what the archive has now
+	@go run ./ci/image lock
+
+deb: build ## g8os-core and g8os-ac as Debian packages, into build/
+	@go run ./ci/deb -out build
+
 test: install-test race ## everything: unit and transcript tests with -race, then the scenarios
 	@UNIT="$(UNIT)" PROCS=$(PROCS) ci/test all
 
@@ -53,6 +65,10 @@ unit: install-test build ## unit and transcript tests only, with -race
 
 scenarios: install-test race ## scenarios only; FOCUS="text" picks some
 	@PROCS=$(PROCS) FOCUS='$(FOCUS)' ci/test scenarios
+
+e2e: image deb ## the built artefacts from outside: image, packages, CLI
+	@ci/install e2e
+	@ci/test e2e
 
 lint: ## go vet, gofmt, staticcheck
 	@ci/lint
@@ -65,6 +81,9 @@ install: ## say and install what a lab needs (make lab-up does it)
 
 install-test: ## say and install what the tests need (make test does it)
 	@ci/install test
+
+install-image:
+	@ci/install image
 
 clean: ## remove what was built; a lab that is up stays up
 	rm -rf bin build
