@@ -47,6 +47,7 @@ func (a *applier) apply(c *Config, f file) {
 	a.keys("authorized_keys", f.AuthorizedKeys, &c.AuthorizedKeys)
 	a.duration("certificate_life", f.CertificateLife, &c.CertificateLife, shortLife)
 	a.names("names", f.Names, &c.Names)
+	a.path("layers", f.Layers, &c.Layers)
 	a.interfaces("fallback.interfaces", f.Fallback.Interfaces, &c.Fallback)
 	c.Etcd.Name = c.Name
 	a.etcd(&c.Etcd, f)

@@ -38,6 +38,8 @@ type Config struct {
 	Names    []string // DNS names and addresses in the AC's certificate, for browsers
 	Fallback []string // interfaces on which 10.254.254.254 is held
 
+	Layers string // folder with layers of the operating system for nodes; empty: none
+
 	Etcd Etcd
 }
 

@@ -28,6 +28,7 @@ type file struct {
 	AuthorizedKeys  any       `toml:"authorized_keys"`
 	CertificateLife *string   `toml:"certificate_life"`
 	Names           *[]string `toml:"names"`
+	Layers          *string   `toml:"layers"`
 	Fallback        struct {
 		Interfaces *[]string `toml:"interfaces"`
 	} `toml:"fallback"`
@@ -96,7 +97,7 @@ func syntax(path string, err error) error {
 // known names the keys that could have been meant: those of the same table.
 func known(key string) string {
 	tables := map[string][]string{
-		"":         {"authorized_keys", "ca_key", "certificate_life", "data_dir", "faults", "grid", "listen", "log_level", "master_key", "name", "names", "policy", "[etcd]", "[fallback]"},
+		"":         {"authorized_keys", "ca_key", "certificate_life", "data_dir", "faults", "grid", "layers", "listen", "log_level", "master_key", "name", "names", "policy", "[etcd]", "[fallback]"},
 		"fallback": {"interfaces"},
 		"etcd":     {"client_ca", "client_certificate", "client_key", "compaction", "endpoints", "name", "peer_ca", "peer_certificate", "peer_key", "peer_url", "quota_bytes"},
 	}

@@ -32,6 +32,7 @@ func (s *Server) routes() http.Handler {
 	node("POST "+api.PathConfirm, s.confirm)
 	node("POST "+api.PathCertificate, s.certify)
 	node("GET "+api.PathSession, s.session)
+	node("GET "+api.PathLayer, s.layer)
 
 	// A browser shows its operator's certificate to whatever page asks: only
 	// our own pages may change something.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ type Options struct {
 	Trust       Trust
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Faults      *fault.Set
+	// Layer opens a layer of the operating system by its SHA-256; nil: there are none.
+	Layer func(sum string) (*os.File, error)
 	// Failed says which errors of Registry are the caller's: unknown node,
 	// state that does not allow it. The text of those reaches operators.
 	Failed func(error) (status int, remedy string, ok bool)

@@ -18,13 +18,20 @@
 //	 ├── POST /node/confirm    Signed(Confirm) ──▶│ the generation is in use
 //	 ├── POST /node/certificate Signed(CSR) ─────▶│ client certificate
 //	 │ TLS again, now with the client certificate │
-//	 └── GET  /node/session    WebSocket ◀───────▶│ heartbeats, jobs, output
+//	 ├── GET  /node/session    WebSocket ◀───────▶│ heartbeats, jobs, output
+//	 └── GET  /node/layer/SUM ───────────────────▶│ a layer of its operating system
 //
 // Challenge, unlock, confirm and certificate travel on one TLS connection: a
 // nonce is valid on the connection that asked for it, once, and every
 // signature is bound to that connection's exporter value (RFC 9266's idea,
 // with a label of our own).
 package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 // Port is the one TCP port of an AC, for nodes, operators and the browser.
 const Port = 8966
@@ -44,7 +51,17 @@ const (
 	PathConfirm     = "/node/confirm"
 	PathCertificate = "/node/certificate"
 	PathSession     = "/node/session"
+	PathLayer       = "/node/layer/{sum}" // GET with the node's certificate; Range is understood
 )
+
+// LayerPath is PathLayer for a layer, by its SHA-256 in hex.
+func LayerPath(sum string) string { return strings.Replace(PathLayer, "{sum}", sum, 1) }
+
+// IsLayer reports whether a text is the name of a layer: a SHA-256 in hex.
+func IsLayer(sum string) bool {
+	raw, err := hex.DecodeString(sum)
+	return err == nil && len(raw) == sha256.Size && strings.ToLower(sum) == sum
+}
 
 // Paths an operator uses. {id} is a NodeID, a MAC or a host name.
 const (

@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,8 @@ type Options struct {
 	RunDir     string           // gone after a reboot: /run/g8os
 	Socket     string           // local.Socket
 	ResolvConf string           // /etc/resolv.conf
+	Image      string           // what the image says of itself: /usr/share/g8os/image.json
+	Layers     string           // where layers are kept, if there is a disk: /state/tools
 	Reload     <-chan os.Signal // asks for net.toml to be read again; nil: nobody does
 	Clock      clock.Clock
 	Log        *slog.Logger
@@ -67,7 +70,9 @@ type Node struct {
 	ctx     context.Context
 	reload  chan struct{}
 	lastErr string
-	config  nettoml.Config // as read last; the netWorker's
+
+	fetching sync.Mutex     // held while a layer is fetched
+	config   nettoml.Config // as read last; the netWorker's
 }
 
 const (

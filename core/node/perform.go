@@ -93,6 +93,7 @@ func (n *Node) connect(ctx context.Context, e boot.Connect) {
 	}
 	n.work.keep(e.ID, s)
 	n.post(boot.Connected{ID: e.ID})
+	go n.fetchLayer(e.Path, s.Done())
 	go func() {
 		<-s.Done()
 		n.work.forget(e.ID)

@@ -50,6 +50,7 @@ type overrides struct {
 	DataDir  *string   `help:"Folder for data." placeholder:"DIR"`
 	Policy   *string   `help:"open or approve." enum:"open,approve" placeholder:"POLICY"`
 	Fallback *[]string `help:"Interfaces on which to hold 10.254.254.254." placeholder:"IF"`
+	Layers   *string   `help:"Folder with layers of the operating system (tools.squashfs) for nodes." placeholder:"DIR"`
 	Faults   *bool     `help:"Let faults be armed."`
 	LogLevel *string   `help:"debug, info, warn or error." placeholder:"LEVEL"`
 }
@@ -138,6 +139,7 @@ func (o overrides) over(c config.Config) (config.Config, error) {
 	set(&c.DataDir, o.DataDir)
 	set(&c.Policy, o.Policy)
 	set(&c.Fallback, o.Fallback)
+	set(&c.Layers, o.Layers)
 	set(&c.Faults, o.Faults)
 	if o.LogLevel != nil {
 		if err := c.LogLevel.UnmarshalText([]byte(*o.LogLevel)); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fallback"
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/keyfile"
+	"github.com/g8os/g8os/ac-mock/layers"
 	"github.com/g8os/g8os/ac-mock/registry"
 	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/server"
@@ -146,10 +147,14 @@ func (ac *controller) server(log *slog.Logger) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	all, err := layers.Open(ac.cfg.Layers)
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
-		Faults: fault.NewSet(ac.cfg.Faults), Failed: failed, Log: log,
+		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed, Log: log,
 	}), nil
 }
 

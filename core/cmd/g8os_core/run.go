@@ -40,7 +40,7 @@ func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	return node.Run(ctx, node.Options{
-		Reload: reload,
+		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools",
 		Dir:    r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log,
 	})
 }
