@@ -125,7 +125,7 @@ func (h *Host) Remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := sw.Disconnect(ctx, cables(h.plan)); err != nil {
+	if err := sw.Disconnect(ctx, ports(h.plan)); err != nil {
 		return err
 	}
 	return h.lab.change(func(st *state) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/lab/fabric"
 	"github.com/g8os/g8os/lab/machine"
 	"github.com/g8os/g8os/lab/record"
 	"github.com/g8os/g8os/lab/topology"
@@ -53,26 +54,45 @@ func (n *Node) LogPath() string { return filepath.Join(n.lab.LogDir(), n.Name()+
 // Socket is the path of /var/run/core.sock as the host sees it.
 func (n *Node) Socket() string { return filepath.Join(n.lab.machineDir(n.Name()), "run", "core.sock") }
 
-// fillDisk puts on a new disk what an image has: net.toml and the pinned CA.
-// A disk that has them is left alone.
-func (n *Node) fillDisk() error {
-	if err := os.MkdirAll(n.Disk(), 0o755); err != nil {
-		return err
+// body is what a node is made of; there is one for each fidelity.
+type body interface {
+	// furnish readies the node's disk for power: what an image or a stick has
+	// is put there, what is there stays.
+	furnish() error
+	// start lets g8os_core of a node with power go, its clock off by skew,
+	// unless it runs.
+	start(ctx context.Context, skew time.Duration) error
+	// core says whether g8os_core runs, or how it ended.
+	core(ctx context.Context) (machine.State, error)
+	// signal reaches g8os_core and nothing it has started; wait is for its end.
+	signal(ctx context.Context, sig syscall.Signal, wait bool) error
+	// writeFile replaces a file of /etc/g8os.
+	writeFile(ctx context.Context, name, text string) error
+	// enter starts a command inside; it is the caller's child.
+	enter(argv []string, tty bool, prepare func(*exec.Cmd)) (*exec.Cmd, error)
+
+	setCarrier(ctx context.Context, p fabric.Port, on bool) error
+	unplug(ctx context.Context, p fabric.Port) error
+	plug(ctx context.Context, p fabric.Port) error
+
+	freeze(ctx context.Context, frozen bool) error // all of it, as a hypervisor does
+	reset(ctx context.Context) error               // the button: no power lost, nothing flushed
+}
+
+func (n *Node) body() body {
+	if n.plan.Fidelity == fidelityVM {
+		return vmBody{netnsBody{n}}
 	}
+	return netnsBody{n}
+}
+
+// files are what an image or a stick has for the node: net.toml and the pinned CA.
+func (n *Node) files() (map[string][]byte, error) {
 	ca, err := os.ReadFile(n.lab.ACs()[0].CAPath())
 	if err != nil {
-		return fmt.Errorf("pinned CA for node %s: %w", n.Name(), err)
+		return nil, fmt.Errorf("pinned CA for node %s: %w", n.Name(), err)
 	}
-	for name, text := range map[string][]byte{"ca.pem": ca, "net.toml": []byte(n.plan.NetTOML)} {
-		path := filepath.Join(n.Disk(), name)
-		if _, err := os.Stat(path); err == nil {
-			continue
-		}
-		if err := os.WriteFile(path, text, 0o644); err != nil {
-			return fmt.Errorf("disk of node %s: %w", n.Name(), err)
-		}
-	}
-	return nil
+	return map[string][]byte{"ca.pem": ca, "net.toml": []byte(n.plan.NetTOML)}, nil
 }
 
 // StartCore starts g8os_core unless it runs.
@@ -81,47 +101,23 @@ func (n *Node) StartCore(ctx context.Context) error {
 }
 
 // StartCoreWith starts g8os_core with its clock off by skew, unless it runs.
-// Nodes share the host's clock, so the daemon is told to keep one of its own.
 func (n *Node) StartCoreWith(ctx context.Context, skew time.Duration) error {
-	m, err := n.lab.machine(n.Name())
-	if err != nil {
-		return err
-	}
-	if st, ok, err := m.Job(ctx, coreJob); err != nil || ok && st.Running {
-		return err
-	}
-	clock := "own"
-	if skew != 0 {
-		clock = fmt.Sprintf("own:%+ds", int64(skew/time.Second))
-	}
-	return m.Start(ctx, machine.Job{Name: coreJob, Argv: []string{"g8os_core", "run", "--clock", clock}, Log: n.Name() + ".log"})
+	return n.body().start(ctx, skew)
 }
 
 // KillCore sends a signal to g8os_core, to nothing it has started; with
-// SIGKILL and SIGTERM it waits for the end.
+// SIGKILL and SIGTERM it waits for the end. PID 1 of a VM starts it again.
 func (n *Node) KillCore(ctx context.Context, sig syscall.Signal) error {
-	m, err := n.lab.machine(n.Name())
-	if err != nil {
-		return err
-	}
-	if err := m.Signal(ctx, coreJob, sig); err != nil {
-		return err
-	}
-	if sig == syscall.SIGKILL || sig == syscall.SIGTERM {
-		_, err = m.Wait(ctx, coreJob)
-	}
-	return err
+	return n.body().signal(ctx, sig, sig == syscall.SIGKILL || sig == syscall.SIGTERM)
 }
 
 // RestartCore kills g8os_core with SIGKILL, if it runs, and starts it again.
 func (n *Node) RestartCore(ctx context.Context) error {
-	m, err := n.lab.machine(n.Name())
+	st, err := n.Core(ctx)
 	if err != nil {
 		return err
 	}
-	if st, ok, err := m.Job(ctx, coreJob); err != nil {
-		return err
-	} else if ok && st.Running {
+	if st.Running {
 		if err := n.KillCore(ctx, syscall.SIGKILL); err != nil {
 			return err
 		}
@@ -130,14 +126,7 @@ func (n *Node) RestartCore(ctx context.Context) error {
 }
 
 // Core says whether g8os_core runs, or how it ended.
-func (n *Node) Core(ctx context.Context) (machine.State, error) {
-	m, err := n.lab.machine(n.Name())
-	if err != nil {
-		return machine.State{}, err
-	}
-	st, _, err := m.Job(ctx, coreJob)
-	return st, err
-}
+func (n *Node) Core(ctx context.Context) (machine.State, error) { return n.body().core(ctx) }
 
 // PowerCut ends every process of the node at once. Its disk stays.
 func (n *Node) PowerCut(ctx context.Context) error {
@@ -163,15 +152,30 @@ func (n *Node) PowerOn(ctx context.Context) error {
 
 // PowerOnHeld boots the node without starting g8os_core.
 func (n *Node) PowerOnHeld(ctx context.Context) error {
-	if err := n.fillDisk(); err != nil {
+	if err := n.body().furnish(); err != nil {
 		return err
 	}
 	return n.lab.power(ctx, []topology.Machine{n.plan})
 }
 
+// Pause freezes the whole node, as a hypervisor does; Resume lets it go on.
+func (n *Node) Pause(ctx context.Context) error {
+	return n.fault(ctx, "fault", "paused", func() error { return n.body().freeze(ctx, true) })
+}
+
+// Resume ends a Pause.
+func (n *Node) Resume(ctx context.Context) error {
+	return n.fault(ctx, "heal", "resumed", func() error { return n.body().freeze(ctx, false) })
+}
+
+// Reset presses the button: the node boots again at once, nothing is flushed.
+func (n *Node) Reset(ctx context.Context) error {
+	return n.fault(ctx, "fault", "reset", func() error { return n.body().reset(ctx) })
+}
+
 // SetCarrier pulls the cable of a NIC out, or puts it back.
 func (n *Node) SetCarrier(ctx context.Context, nic int, on bool) error {
-	p, sw, err := n.cable(nic)
+	p, err := n.port(nic)
 	if err != nil {
 		return err
 	}
@@ -179,20 +183,53 @@ func (n *Node) SetCarrier(ctx context.Context, nic int, on bool) error {
 	if !on {
 		kind = "fault"
 	}
-	if err := n.lab.rec.Note(record.Event{Time: now(), Kind: kind, Machine: n.Name(), Note: "carrier of " + p.NIC}); err != nil {
+	return n.fault(ctx, kind, "carrier of "+p.NIC, func() error { return n.body().setCarrier(ctx, p, on) })
+}
+
+// Unplug takes a NIC out of a node that runs, as hot-plug does. A power cut
+// and the next PowerOn bring it back, and so does Plug.
+func (n *Node) Unplug(ctx context.Context, nic int) error {
+	p, err := n.port(nic)
+	if err != nil {
 		return err
 	}
-	return sw.SetCarrier(ctx, p, on)
+	return n.fault(ctx, "fault", "without "+p.NIC, func() error { return n.body().unplug(ctx, p) })
+}
+
+// Plug puts a NIC into a node that runs, in place of the one that Unplug took
+// out: its name and MAC are the same, its index is another.
+func (n *Node) Plug(ctx context.Context, nic int) error {
+	p, err := n.port(nic)
+	if err != nil {
+		return err
+	}
+	return n.fault(ctx, "heal", p.NIC+" is back", func() error { return n.body().plug(ctx, p) })
+}
+
+// fault does something to a node, noted down before.
+func (n *Node) fault(_ context.Context, kind, note string, do func() error) error {
+	if err := n.lab.rec.Note(record.Event{Time: now(), Kind: kind, Machine: n.Name(), Note: note}); err != nil {
+		return err
+	}
+	return do()
+}
+
+// port is a NIC by number, as the switch knows it.
+func (n *Node) port(nic int) (fabric.Port, error) {
+	all := ports(n.plan)
+	if nic < 0 || nic >= len(all) {
+		return fabric.Port{}, fmt.Errorf("node %s: NIC %d: %w %s; it has %d", n.Name(), nic, ErrUnknown, n.lab.Name(), len(all))
+	}
+	return all[nic], nil
 }
 
 // WriteNetToml replaces the node's net.toml. g8os_core reads it at its start
 // and on Reload.
 func (n *Node) WriteNetToml(text string) error {
-	path := filepath.Join(n.Disk(), "net.toml")
-	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
+	if err := n.body().writeFile(context.Background(), "net.toml", text); err != nil {
 		return fmt.Errorf("net.toml of node %s: %w", n.Name(), err)
 	}
-	return os.Rename(path+".new", path)
+	return nil
 }
 
 // Reload makes g8os_core read net.toml again (SIGHUP).
@@ -201,11 +238,13 @@ func (n *Node) Reload(ctx context.Context) error { return n.KillCore(ctx, syscal
 // Enter starts a command inside the node: its files, processes and network.
 // prepare sets stdin, stdout, stderr. The process is the caller's child.
 func (n *Node) Enter(argv []string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
-	m, err := n.lab.machine(n.Name())
-	if err != nil {
-		return nil, err
-	}
-	return m.Enter(argv, prepare)
+	return n.body().enter(argv, false, prepare)
+}
+
+// EnterTerminal is Enter for a command that wants a terminal of its own where
+// the caller's cannot be handed in.
+func (n *Node) EnterTerminal(argv []string, prepare func(*exec.Cmd)) (*exec.Cmd, error) {
+	return n.body().enter(argv, true, prepare)
 }
 
 // Exec runs a command inside the node and waits for it. A code other than 0 is

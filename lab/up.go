@@ -151,7 +151,7 @@ func (l *Lab) buildServices(ctx context.Context) error {
 
 func (l *Lab) buildNodes(ctx context.Context) error {
 	for _, n := range l.Nodes() {
-		if err := n.fillDisk(); err != nil {
+		if err := n.body().furnish(); err != nil {
 			return err
 		}
 	}
@@ -241,7 +241,10 @@ func (l *Lab) create(m topology.Machine) (*machine.Maker, error) {
 func (l *Lab) plug(ctx context.Context, off []topology.Machine, makers []*machine.Maker) error {
 	all := map[string][]fabric.Port{}
 	for i, m := range off {
-		for _, p := range cables(m) {
+		if m.Fidelity == fidelityVM {
+			continue // taps, once QEMU runs
+		}
+		for _, p := range ports(m) {
 			s, err := l.fabric(p.Segment)
 			if err != nil {
 				return err
@@ -274,12 +277,13 @@ func (l *Lab) connect(ctx context.Context, segment string, ports []fabric.Port) 
 	return nil
 }
 
-func cables(m topology.Machine) []fabric.Port {
-	var ports []fabric.Port
+// ports are a machine's NICs as the switches know them.
+func ports(m topology.Machine) []fabric.Port {
+	var all []fabric.Port
 	for _, p := range m.Ports {
-		ports = append(ports, fabric.Port{Machine: m.Name, NIC: p.NIC, MAC: p.MAC, Segment: p.Segment})
+		all = append(all, fabric.Port{Machine: m.Name, NIC: p.NIC, MAC: p.MAC, Segment: p.Segment})
 	}
-	return ports
+	return all
 }
 
 func (l *Lab) boot(ctx context.Context, m topology.Machine, mk *machine.Maker) error {
