@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,6 +147,11 @@ func (b netnsBody) freeze(ctx context.Context, frozen bool) error {
 		err = fmt.Errorf("signal %s to all processes of %s: %s", signal, b.Name(), strings.TrimSpace(r.Stderr))
 	}
 	return err
+}
+
+func (b netnsBody) console(context.Context) (net.Conn, error) {
+	return nil, fmt.Errorf("node %s is made of namespaces and has no console; g8lab logs %s -f shows what it says, g8lab up --fidelity vm makes machines",
+		b.Name(), b.Name())
 }
 
 func (b netnsBody) reset(ctx context.Context) error {

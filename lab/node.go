@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,7 +77,8 @@ type body interface {
 	plug(ctx context.Context, p fabric.Port) error
 
 	freeze(ctx context.Context, frozen bool) error // all of it, as a hypervisor does
-	reset(ctx context.Context) error               // the button: no power lost, nothing flushed
+	console(ctx context.Context) (net.Conn, error)
+	reset(ctx context.Context) error // the button: no power lost, nothing flushed
 }
 
 func (n *Node) body() body {
@@ -280,3 +282,6 @@ func ExitCode(ps *os.ProcessState) int {
 	}
 	return ps.ExitCode()
 }
+
+// Console opens the serial console of a node that is a VM. There is one seat.
+func (n *Node) Console(ctx context.Context) (net.Conn, error) { return n.body().console(ctx) }

@@ -58,3 +58,21 @@ func (captureCmd) Help() string {
 	return `  g8lab capture office -w office.pcap
   g8lab capture office-1 -w - | tcpdump -nr -`
 }
+
+func (consoleCmd) Help() string {
+	return `What the node has said last is shown first; all of it: g8lab logs NODE.
+
+  g8lab console office-1`
+}
+
+func (powerCmd) Help() string {
+	return `off is a power cut: nothing is flushed, the disk stays. An ordered power-off: g8lab exec NODE -- g8os_core poweroff.
+
+  g8lab power office-1 off
+  g8lab power office-1 on`
+}
+
+func (nicCmd) Help() string {
+	return `  g8lab nic office-1 eth0 down
+  g8lab nic office-1 eth0 up`
+}

@@ -25,6 +25,9 @@ type cli struct {
 	List    listCmd       `cmd:"" help:"List the labs there are."`
 	Exec    execCmd       `cmd:"" help:"Run a command inside a node. Its exit code is passed on."`
 	SSH     sshCmd        `cmd:"" name:"ssh" help:"Log in on a node by ssh, over the lab's own network."`
+	Console consoleCmd    `cmd:"" help:"Sit at the serial console of a VM node; ^] leaves."`
+	Power   powerCmd      `cmd:"" help:"Switch a node on or off, reset, pause or resume it."`
+	NIC     nicCmd        `cmd:"" name:"nic" help:"Pull a node's cable out, or take the whole NIC out, and put it back."`
 	Logs    logsCmd       `cmd:"" help:"Show the log of a node or an AC."`
 	Capture captureCmd    `cmd:"" help:"Write the packets of a node or a segment to a file (pcap)."`
 	Actor   command.Actor `cmd:"" help:"Be another party on a segment; run inside a host of the lab."`
