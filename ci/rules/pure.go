@@ -14,6 +14,7 @@ import (
 var Pure = []string{
 	"core/api",
 	"core/boot",
+	"core/console/screen",
 	"core/network",
 	"core/network/conflict",
 	"core/network/lease",
