@@ -48,6 +48,7 @@ type Options struct {
 	ResolvConf string           // /etc/resolv.conf
 	Image      string           // what the image says of itself: /usr/share/g8os/image.json
 	Layers     string           // where layers are kept, if there is a disk: /state/tools
+	SSHPort    int              // of sshd, as long as the volume has no sshd_config; 0: 22
 	Reload     <-chan os.Signal // asks for net.toml to be read again; nil: nobody does
 	Clock      clock.Clock
 	Log        *slog.Logger
@@ -122,7 +123,7 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		events:  make(chan boot.Event, eventQueue),
 		sockets: map[string]*sockets{},
 		jobs:    managed.NewJobs(opt.Log),
-		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Log: opt.Log}),
+		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Log: opt.Log}),
 		reload:  make(chan struct{}, 1),
 	}
 	n.machine = boot.New(boot.Config{

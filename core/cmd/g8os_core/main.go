@@ -26,6 +26,7 @@ type cli struct {
 	Wait    waitCmd    `cmd:"" help:"Wait until the node has reached a phase. Exit code 1 when it has not in time."`
 	Net     netCmd     `cmd:"" help:"Check net.toml without applying it."`
 	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
+	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: sshd, and the private volume. Login sessions and interfaces stay."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

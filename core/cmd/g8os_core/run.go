@@ -19,6 +19,7 @@ type runCmd struct {
 	Mount      string `help:"Where the private configuration is mounted." default:"/mnt/etc" type:"path"`
 	RunDir     string `help:"Folder for what is gone after a reboot." default:"/run/g8os" type:"path"`
 	ResolvConf string `help:"File that name servers are written to." default:"/etc/resolv.conf" type:"path"`
+	SSHPort    int    `name:"ssh-port" help:"Port of the node's sshd, for machines whose own sshd has 22. Written down when the volume is made; from then on sshd_config in it says." default:"22"`
 	Clock      string `help:"system: set the machine's clock when it is plainly wrong. own[:OFFSET]: run a clock of our own beside it, for machines that share theirs." default:"system"`
 }
 
@@ -40,7 +41,7 @@ func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	return node.Run(ctx, node.Options{
-		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools",
+		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", SSHPort: r.SSHPort,
 		Dir:    r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log,
 	})
 }
