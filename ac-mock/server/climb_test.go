@@ -222,7 +222,7 @@ func TestSessionsNeedAnEnrolledNode(t *testing.T) {
 
 func TestSilentSessionIsCut(t *testing.T) {
 	timing := hub.DefaultTiming
-	timing.Silence = 100 * time.Millisecond
+	timing.Silence = time.Second
 	r := newRig(t, func(o *Options) { o.Timing = timing })
 	n := newNode(r, 1)
 	s := n.session(n.climb())

@@ -51,7 +51,7 @@ func newNode(r *rig, number int) *fakeNode {
 func (n *fakeNode) connect(own ...tls.Certificate) {
 	n.close()
 	n.own = own
-	n.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	n.http = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		MaxConnsPerHost: 1,
 		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			d := tls.Dialer{Config: n.rig.clientTLS(own...)}
@@ -187,7 +187,7 @@ func (s *nodeSession) send(f api.Frame) {
 }
 
 func (s *nodeSession) read() (f api.Frame, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, text, err := s.conn.Read(ctx)
 	if err != nil {

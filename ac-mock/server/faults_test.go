@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -63,12 +64,15 @@ func TestFaultsAreOffWithoutTheFlag(t *testing.T) {
 }
 
 func TestFaultOutage(t *testing.T) {
-	r := newRig(t, nil)
+	var ahead atomic.Int64
+	r := newRig(t, func(o *Options) {
+		o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
 	n := newNode(r, 1)
 	own := n.climb()
 	s := n.session(own)
 	op := r.operator("admin.a")
-	_, err := op.Arm(t.Context(), api.Fault{Name: fault.Outage, ForMS: 300})
+	_, err := op.Arm(t.Context(), api.Fault{Name: fault.Outage, ForMS: 20 * 60_000})
 	must(t, err)
 	for {
 		if _, err := s.read(); err != nil {
@@ -77,7 +81,7 @@ func TestFaultOutage(t *testing.T) {
 	}
 	c, err := net.Dial("tcp", r.addr)
 	if err == nil {
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 		_, err = c.Read(make([]byte, 1))
 	}
 	if !errors.Is(err, syscall.ECONNRESET) {
@@ -86,6 +90,7 @@ func TestFaultOutage(t *testing.T) {
 	if _, err := n.hello(); err == nil {
 		t.Error("an old connection still works")
 	}
+	ahead.Store(int64(20 * time.Minute))
 	eventually(t, "the outage is over by itself", func() bool { n.connect(); _, err := n.hello(); return err == nil })
 }
 

@@ -45,7 +45,7 @@ func start(t *testing.T, dir, script string) *Process {
 // waitLine waits until the child has written something.
 func waitLine(t *testing.T, p *Process) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); p.said() == ""; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); p.said() == ""; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the child said nothing")
 		}
@@ -54,7 +54,7 @@ func waitLine(t *testing.T, p *Process) {
 
 func TestDeathIsSeenWithItsCause(t *testing.T) {
 	dir := t.TempDir()
-	start(t, dir, "echo an older run; exit 1")
+	<-start(t, dir, "echo an older run; exit 1").Died() // else it may speak after the next has begun
 	p := start(t, dir, "read line; echo got $line; exit 12")
 	<-p.Died()
 	if err := p.Err(); ExitCode(err) != 12 || !strings.Contains(err.Error(), "got") || strings.Contains(err.Error(), "older") {
@@ -92,7 +92,7 @@ func TestStopKillsAGroupThatIgnoresTerm(t *testing.T) {
 	if p.ID().Alive() {
 		t.Error("the child runs")
 	}
-	for deadline := time.Now().Add(10 * time.Second); id.Alive(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); id.Alive(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the grandchild runs")
 		}

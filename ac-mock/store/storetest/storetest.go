@@ -16,7 +16,7 @@ import (
 )
 
 // Patience bounds every wait of the suite.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // Run tests the stores that open makes, one empty store a test. open also
 // arranges for the store's end with t.Cleanup.

@@ -291,7 +291,7 @@ func TestRaiseShowsTheCarrier(t *testing.T) {
 	b := newBench(t)
 	before := b.dump()
 	l := b.open()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	changes, err := l.Watch(ctx)
 	b.must(err)

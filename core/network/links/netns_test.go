@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -75,11 +76,31 @@ func (b *bench) open() *Links {
 	return l
 }
 
+// settled waits until the kernel has told itself what was done: the state of
+// a link, and with it routes and fe80:: addresses, follow its carrier a moment
+// later.
+func (b *bench) settled() {
+	b.Helper()
+	pending := func(line string) bool {
+		up, carrier, down := strings.Contains(line, ",UP"), strings.Contains(line, ",LOWER_UP"), strings.Contains(line, "NO-CARRIER")
+		return up && carrier == down
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if b.ip("-6 addr show tentative") == "" && !slices.ContainsFunc(strings.Split(b.ip("-o link show"), "\n"), pending) {
+			return
+		}
+		if time.Now().After(end) {
+			b.Fatalf("still in motion after a minute:\n%s%s", b.ip("-6 addr show tentative"), b.ip("link show"))
+		}
+	}
+}
+
 // dump is all that can be seen of the node's network from outside of this
 // package. The other ends of its cables are not the node's, and the kernel
 // attaches a qdisc when it first sets a link up.
 func (b *bench) dump() string {
 	b.Helper()
+	b.settled()
 	text := b.ip("-o link show") + b.ip("-o addr show") + b.ip("-4 route show table all") + b.ip("-6 route show table all")
 	lines := strings.Split(strings.ReplaceAll(text, "qdisc noop ", "qdisc noqueue "), "\n")
 	lines = slices.DeleteFunc(lines, func(line string) bool {

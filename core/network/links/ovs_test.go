@@ -47,7 +47,7 @@ func (b *bench) daemon(dir, name string, args ...string) {
 // appears waits for a socket that a daemon is about to listen on.
 func (b *bench) appears(socket string) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(5 * time.Millisecond); ; {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -67,7 +67,7 @@ func (b *bench) appears(socket string) {
 
 func (b *bench) vsctl(args string) string {
 	b.Helper()
-	out, err := exec.Command("ovs-vsctl", append([]string{"--db=" + b.opts.OVSDB, "--timeout=10"}, strings.Fields(args)...)...).CombinedOutput()
+	out, err := exec.Command("ovs-vsctl", append([]string{"--db=" + b.opts.OVSDB, "--timeout=60"}, strings.Fields(args)...)...).CombinedOutput()
 	if err != nil {
 		b.Fatalf("ovs-vsctl %s: %v: %s", args, err, out)
 	}

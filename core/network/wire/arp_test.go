@@ -18,7 +18,7 @@ const (
 )
 
 // soon is how long a test waits for what must happen at once.
-const soon = 10 * time.Second
+const soon = time.Minute
 
 func probe(mac string, a netip.Addr) conflict.Packet {
 	return conflict.Packet{Op: conflict.Request, SenderMAC: mac, SenderIP: netip.IPv4Unspecified(), TargetIP: a}
@@ -38,8 +38,8 @@ func hear(t *testing.T, a *ARP) conflict.Packet {
 	return conflict.Packet{}
 }
 
-// reach sends until want is heard: a bridge forwards only some time after the
-// carrier is there.
+// reach sends until want is heard: after a flap the bridge forwards only some
+// time after the carrier is there.
 func reach(t *testing.T, from, to *ARP, p, want conflict.Packet) {
 	t.Helper()
 	again := time.NewTicker(20 * time.Millisecond)

@@ -54,7 +54,13 @@ func (c *claimer) run() {
 			return
 		case p := <-c.arp.Packets():
 			c.perform(c.claim.Heard(p, time.Now()))
+			continue
 		case <-due:
+		}
+		select {
+		case p := <-c.arp.Packets(): // came before we were late
+			c.perform(c.claim.Heard(p, time.Now()))
+		default:
 			c.perform(c.claim.Tick(time.Now()))
 		}
 	}
@@ -116,7 +122,7 @@ func TestT9TwoNodesPickTheSameX(t *testing.T) {
 	}
 	seen := map[netip.Addr]bool{}
 	for _, n := range nodes {
-		seen[n.wait(15*time.Second)] = true
+		seen[n.wait(soon)] = true
 	}
 	if len(seen) != len(nodes) {
 		t.Errorf("%d nodes have %v", len(nodes), seen)
@@ -133,13 +139,13 @@ func TestAllTaken(t *testing.T) {
 		squatter.add(netip.PrefixFrom(conflict.Fallback(x), 24))
 	}
 	c := node.claimer(1)
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(soon)
 	for said := 0; said == 0; {
 		select {
 		case a := <-c.got:
 			t.Fatalf("took %v", a)
 		case <-deadline:
-			t.Fatal("AllTaken was not said in 15 s")
+			t.Fatal("AllTaken was not said in time")
 		case <-time.After(10 * time.Millisecond):
 			c.mu.Lock()
 			said = c.taken
@@ -147,12 +153,11 @@ func TestAllTaken(t *testing.T) {
 		}
 	}
 	squatter.remove(netip.PrefixFrom(conflict.Fallback(99), 24))
-	if a := c.wait(10 * time.Second); a != conflict.Fallback(99) {
+	if a := c.wait(soon); a != conflict.Fallback(99) {
 		t.Errorf("took %v", a)
 	}
 }
 
-// TestLostAddressIsReplaced: somebody insists on our address.
 // insist uses an address again and again, as its owner would: the first packet
 // after a link came up may be lost.
 func insist(t *testing.T, a *ARP, use conflict.Packet) (stop func()) {
@@ -175,16 +180,17 @@ func insist(t *testing.T, a *ARP, use conflict.Packet) (stop func()) {
 	return func() { close(end); <-ended }
 }
 
+// TestLostAddressIsReplaced: somebody insists on our address.
 func TestLostAddressIsReplaced(t *testing.T) {
 	t.Parallel()
 	l := newLAN(t)
 	c := l.join(mac1).claimer(1)
-	first := c.wait(15 * time.Second)
+	first := c.wait(soon)
 	other := l.join(mac2).arp()
 	use := conflict.Packet{Op: conflict.Request, SenderMAC: mac2, SenderIP: first, TargetIP: first}
 	stop := insist(t, other, use)
 	defer stop()
-	if second := c.wait(15 * time.Second); second == first {
+	if second := c.wait(soon); second == first {
 		t.Errorf("took %v again", second)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -55,7 +56,25 @@ func (l *lan) join(mac string) *host {
 	x.eth, err = x.h.LinkByName("eth0")
 	must(l.t, err)
 	must(l.t, x.h.LinkSetUp(x.eth))
+	carries(l.t, x.h, "eth0")
+	carries(l.t, l.h, port)
 	return x
+}
+
+// carries waits until an end of a cable sends, and the bridge forwards what
+// comes from it: some time after the cable is there, the kernel drops that.
+func carries(t *testing.T, h *netlink.Handle, name string) {
+	t.Helper()
+	for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+		link, err := h.LinkByName(name)
+		must(t, err)
+		if link.Attrs().OperState == netlink.OperUp {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s has no carrier after %v", name, soon)
+		}
+	}
 }
 
 func newNS(t *testing.T) (netns.NsHandle, *netlink.Handle) {

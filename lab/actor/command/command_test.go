@@ -43,16 +43,27 @@ func TestActorsRunFromTheCommandLine(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			segment.New(t, "act0", "172.20.0.1/24")
 			record := filepath.Join(t.TempDir(), "events.jsonl")
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
+			go func() { // ends it once it is ready
+				defer cancel()
+				for ctx.Err() == nil && !ready(record) {
+					time.Sleep(5 * time.Millisecond)
+				}
+			}()
 			if err := run(ctx, append(line, "--record", record)...); err != nil {
 				t.Errorf("%v ended with: %v", line, err)
 			}
-			if events, _ := os.ReadFile(record); !strings.Contains(string(events), `"msg":"ready"`) {
-				t.Errorf("%v recorded no ready: %q", line, events)
+			if !ready(record) {
+				t.Errorf("%v recorded no ready", line)
 			}
 		})
 	}
+}
+
+func ready(record string) bool {
+	events, _ := os.ReadFile(record)
+	return strings.Contains(string(events), `"msg":"ready"`)
 }
 
 func TestTell(t *testing.T) {

@@ -31,11 +31,15 @@ func serve(t *testing.T, mode Mode) (peer *segment.Peer, events *segment.Events,
 	}), socket
 }
 
-// getLease asks for a lease as a client would, for at most a second.
-func getLease(t *testing.T, peer *segment.Peer) (lease *nclient4.Lease, err error) {
+// How long a client waits for an answer that must come, and for one that must
+// not.
+const answered, silent = time.Minute, time.Second
+
+// getLease asks for a lease as a client would, once.
+func getLease(t *testing.T, peer *segment.Peer, patience time.Duration) (lease *nclient4.Lease, err error) {
 	t.Helper()
 	peer.Do(t, func() error {
-		c, openErr := nclient4.New(peer.Interface, nclient4.WithTimeout(time.Second), nclient4.WithRetry(1))
+		c, openErr := nclient4.New(peer.Interface, nclient4.WithTimeout(patience), nclient4.WithRetry(1))
 		if openErr != nil {
 			return openErr
 		}
@@ -48,16 +52,16 @@ func getLease(t *testing.T, peer *segment.Peer) (lease *nclient4.Lease, err erro
 
 func TestModesAreSwitchedWhileItRuns(t *testing.T) {
 	peer, events, socket := serve(t, Mode{Name: "silent"})
-	if _, err := getLease(t, peer); !errors.Is(err, nclient4.ErrNoResponse) {
+	if _, err := getLease(t, peer, silent); !errors.Is(err, nclient4.ErrNoResponse) {
 		t.Fatalf("a silent server: got %v, want no response", err)
 	}
 	tell(t, socket, "normal")
-	l, err := getLease(t, peer)
+	l, err := getLease(t, peer, answered)
 	if err != nil || !l.ACK.YourIPAddr.Equal(net.IP{192, 168, 8, 10}) {
 		t.Fatalf("a normal server: got %v, %v", l, err)
 	}
 	tell(t, socket, "nak")
-	if _, err := getLease(t, peer); err == nil || errors.Is(err, nclient4.ErrNoResponse) {
+	if _, err := getLease(t, peer, answered); err == nil || errors.Is(err, nclient4.ErrNoResponse) {
 		t.Fatalf("a refusing server: got %v, want a NAK", err)
 	}
 	events.Wait(t, "message", map[string]any{"type": "DISCOVER", "answer": ""})
@@ -68,7 +72,7 @@ func TestModesAreSwitchedWhileItRuns(t *testing.T) {
 func TestSlowIsLateButComes(t *testing.T) {
 	peer, _, _ := serve(t, Mode{Name: "slow", Delay: 200 * time.Millisecond})
 	begin := time.Now()
-	if _, err := getLease(t, peer); err != nil {
+	if _, err := getLease(t, peer, answered); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begin); took < 400*time.Millisecond {
@@ -78,14 +82,14 @@ func TestSlowIsLateButComes(t *testing.T) {
 
 func TestRenewalIsAnsweredAtTheClientsAddress(t *testing.T) {
 	peer, events, socket := serve(t, Mode{Name: "normal"})
-	l, err := getLease(t, peer)
+	l, err := getLease(t, peer, answered)
 	if err != nil {
 		t.Fatal(err)
 	}
 	peer.SetAddress(t, "192.168.8.10/24")
-	renew := func() (err error) {
+	renew := func(patience time.Duration) (err error) {
 		peer.Do(t, func() error {
-			c, openErr := nclient4.New(peer.Interface, nclient4.WithTimeout(time.Second), nclient4.WithRetry(1))
+			c, openErr := nclient4.New(peer.Interface, nclient4.WithTimeout(patience), nclient4.WithRetry(1))
 			if openErr != nil {
 				return openErr
 			}
@@ -95,11 +99,11 @@ func TestRenewalIsAnsweredAtTheClientsAddress(t *testing.T) {
 		})
 		return err
 	}
-	if err := renew(); err != nil {
+	if err := renew(answered); err != nil {
 		t.Fatalf("renew: %v", err)
 	}
 	tell(t, socket, "no-renew")
-	if err := renew(); !errors.Is(err, nclient4.ErrNoResponse) {
+	if err := renew(silent); !errors.Is(err, nclient4.ErrNoResponse) {
 		t.Fatalf("a server that does not renew: got %v", err)
 	}
 	events.Wait(t, "mode", map[string]any{"mode": "no-renew"})

@@ -35,7 +35,7 @@ func guest(t *testing.T) (*segment.Peer, *segment.Events) {
 		}})
 	})
 	peer.Do(t, func() error {
-		c, err := nclient4.New(peer.Interface, nclient4.WithTimeout(2*time.Second), nclient4.WithRetry(3))
+		c, err := nclient4.New(peer.Interface, nclient4.WithTimeout(10*time.Second), nclient4.WithRetry(3))
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func follow(ifname string, address, router net.IP) error {
 }
 
 func get(c net.Conn) (string, error) {
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return c, nil },
@@ -109,7 +109,7 @@ func TestEveryNameIsThePortal(t *testing.T) {
 func TestOnTheSegmentItIsItselfOnly(t *testing.T) {
 	peer, _ := guest(t)
 	peer.Do(t, func() error {
-		_, err := net.DialTimeout("tcp", "172.20.0.77:80", 4*time.Second)
+		_, err := net.DialTimeout("tcp", "172.20.0.77:80", time.Minute) // ARP gives up after three seconds
 		if !errors.Is(err, syscall.EHOSTUNREACH) {
 			return fmt.Errorf("172.20.0.77, which nobody has: got %v, want no route to host", err)
 		}

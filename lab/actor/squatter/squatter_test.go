@@ -40,8 +40,11 @@ func parse(t *testing.T, text string) squatter.Addresses {
 	return set
 }
 
+// How long one listens for an answer that must come, and for one that must not.
+const answered, silent = time.Minute, 300 * time.Millisecond
+
 // probe asks for an address as RFC 5227 does and returns who has it.
-func probe(t *testing.T, peer *segment.Peer, address, sender string) (owner string) {
+func probe(t *testing.T, peer *segment.Peer, address, sender string, patience time.Duration) (owner string) {
 	t.Helper()
 	peer.Do(t, func() error {
 		ifi, err := net.InterfaceByName(peer.Interface)
@@ -61,7 +64,7 @@ func probe(t *testing.T, peer *segment.Peer, address, sender string) (owner stri
 		if err := c.WriteTo(p, net.HardwareAddr{255, 255, 255, 255, 255, 255}); err != nil {
 			return err
 		}
-		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		_ = c.SetReadDeadline(time.Now().Add(patience))
 		for {
 			got, _, err := c.Read()
 			if err != nil {
@@ -84,7 +87,11 @@ func TestARangeIsTakenButForItsExceptions(t *testing.T) {
 	for address, owner := range map[string]string{
 		"10.254.254.1": mac.String(), "10.254.254.253": mac.String(), "10.254.254.77": "", "10.254.253.1": "",
 	} {
-		if got := probe(t, peer, address, none); got != owner {
+		patience := answered
+		if owner == "" {
+			patience = silent
+		}
+		if got := probe(t, peer, address, none, patience); got != owner {
 			t.Errorf("probe for %s: answered by %q, want %q", address, got, owner)
 		}
 	}
@@ -94,7 +101,7 @@ func TestARangeIsTakenButForItsExceptions(t *testing.T) {
 
 func TestItDefendsWhatItHas(t *testing.T) {
 	peer, events := squat(t, squatter.Config{Addresses: parse(t, "10.254.254.9")})
-	if got := probe(t, peer, "10.254.254.9", "10.254.254.9"); got == "" {
+	if got := probe(t, peer, "10.254.254.9", "10.254.254.9", answered); got == "" {
 		t.Error("an announcement of its address was not answered")
 	}
 	events.Wait(t, "announce", map[string]any{"address": "10.254.254.9", "answered": true})
@@ -102,11 +109,11 @@ func TestItDefendsWhatItHas(t *testing.T) {
 
 func TestItYieldsWhenToldTo(t *testing.T) {
 	peer, events := squat(t, squatter.Config{Addresses: parse(t, "10.254.254.9"), Yield: true})
-	if got := probe(t, peer, "10.254.254.9", "10.254.254.9"); got != "" {
+	if got := probe(t, peer, "10.254.254.9", "10.254.254.9", silent); got != "" {
 		t.Errorf("an announcement was answered by %s", got)
 	}
 	events.Wait(t, "announce", map[string]any{"answered": false})
-	if got := probe(t, peer, "10.254.254.9", none); got != "" {
+	if got := probe(t, peer, "10.254.254.9", none, silent); got != "" {
 		t.Errorf("it kept the address: %s", got)
 	}
 }
@@ -115,13 +122,14 @@ func TestReleasedAndTakenAgainWhileItRuns(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "c.sock")
 	peer, _ := squat(t, squatter.Config{Addresses: parse(t, "10.254.254.1-253"), Control: socket})
 	for _, step := range []struct {
-		tell  []string
-		taken bool
-	}{{[]string{"release", "10.254.254.5"}, false}, {[]string{"take", "10.254.254.5"}, true}} {
+		tell     []string
+		patience time.Duration
+		taken    bool
+	}{{[]string{"release", "10.254.254.5"}, silent, false}, {[]string{"take", "10.254.254.5"}, answered, true}} {
 		if err := control.Tell(t.Context(), socket, step.tell...); err != nil {
 			t.Fatal(err)
 		}
-		if got := probe(t, peer, "10.254.254.5", none); (got != "") != step.taken {
+		if got := probe(t, peer, "10.254.254.5", none, step.patience); (got != "") != step.taken {
 			t.Errorf("after %v a probe was answered by %q", step.tell, got)
 		}
 	}
@@ -132,12 +140,12 @@ func TestReleasedAndTakenAgainWhileItRuns(t *testing.T) {
 
 func TestTurnsUpLateAndGoesAwayEarly(t *testing.T) {
 	peer, events := squat(t, squatter.Config{Addresses: parse(t, "10.254.254.9"), StartAfter: 300 * time.Millisecond, ReleaseAfter: 300 * time.Millisecond})
-	if got := probe(t, peer, "10.254.254.9", none); got != "" && len(events.All()) < 2 {
+	if got := probe(t, peer, "10.254.254.9", none, silent); got != "" && len(events.All()) < 2 {
 		t.Errorf("it has the address before its time: %s", got)
 	}
 	events.Wait(t, "squatting", nil)
 	events.Wait(t, "told", map[string]any{"what": fmt.Sprint([]string{"release", "10.254.254.9"})})
-	if got := probe(t, peer, "10.254.254.9", none); got != "" {
+	if got := probe(t, peer, "10.254.254.9", none, silent); got != "" {
 		t.Errorf("it has the address after it let it go: %s", got)
 	}
 }

@@ -56,7 +56,7 @@ type Peer struct {
 	calls     chan func()
 }
 
-// New lays a cable: the end named actor is in this process's namespace with
+// New lays a cable that carries: the end named actor is in this process's namespace with
 // the address given (with prefix length), the other at the peer. It is gone
 // when the test ends.
 func New(t *testing.T, actor, address string) *Peer {
@@ -74,6 +74,8 @@ func New(t *testing.T, actor, address string) *Peer {
 	t.Cleanup(func() { unplug(actor) })
 	p.Do(t, func() error { return up(p.Interface) })
 	p.Do(t, func() error { return up("lo") })
+	must(t, carries(actor), "wait for the actor's end")
+	p.Do(t, func() error { return carries(p.Interface) })
 	return p
 }
 
@@ -106,7 +108,7 @@ func (p *Peer) Dial(t *testing.T, network, to string) net.Conn {
 	t.Helper()
 	var c net.Conn
 	p.Do(t, func() (err error) {
-		c, err = net.DialTimeout(network, to, 5*time.Second)
+		c, err = net.DialTimeout(network, to, time.Minute)
 		return err
 	})
 	t.Cleanup(func() { _ = c.Close() })
@@ -150,6 +152,18 @@ func up(name string) error {
 		return err
 	}
 	return netlink.LinkSetUp(l)
+}
+
+// carries waits until an end sends: some time after the cable is there, the
+// kernel still drops what it is given.
+func carries(name string) error {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		l, err := netlink.LinkByName(name)
+		if err != nil || l.Attrs().OperState == netlink.OperUp {
+			return err
+		}
+	}
+	return fmt.Errorf("%s has no carrier after a minute", name)
 }
 
 func must(t *testing.T, err error, doing string) {
@@ -203,10 +217,10 @@ func (e *Events) read(r io.Reader) {
 }
 
 // Wait returns the first event of that kind with these attributes; it fails
-// the test when none comes in ten seconds.
+// the test when none comes in a minute.
 func (e *Events) Wait(t *testing.T, kind string, with map[string]any) map[string]any {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		found, more := e.find(kind, with)
 		if found != nil {
