@@ -55,7 +55,7 @@ image-lock: install-image ## pin the packages of the image to what the archive h
 	@go run ./ci/image lock
 
 deb: build ## g8os-core and g8os-ac as Debian packages, into build/
-	@go run ./ci/deb -out build
+	@go run ./ci/deb -out build -version '$(VERSION)' -built '$(BUILT)'
 
 test: install-test race ## everything: unit and transcript tests with -race, then the scenarios
 	@UNIT="$(UNIT)" PROCS=$(PROCS) ci/test all

@@ -26,7 +26,7 @@ func call(t *testing.T, s *api.Status, args ...string) (string, int) {
 		go func() { _ = local.Serve(t.Context(), l, local.NewBoard(*s), func() {}) }()
 	}
 	var out, errw bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := run(ctx, append([]string{"--socket", socket}, args...), &out, &errw)
 	if err == nil {
@@ -58,9 +58,9 @@ func TestCommandLine(t *testing.T) {
 		{managed, "status", 0, "after 700ms"},
 		{managed, "wait", 0, "managed: reached"},
 		{waiting, "wait --phase network", 0, "reached"},
-		{waiting, "wait --timeout 50ms", 1, "waits for the AC to release the key"},
+		{waiting, "wait --timeout 1s", 1, "waits for the AC to release the key"},
 		{failing, "status", 0, "last error  no offer"},
-		{failing, "wait --timeout 50ms", 1, "; last error: no offer"},
+		{failing, "wait --timeout 1s", 1, "; last error: no offer"},
 		{nil, "net " + hopeless, 1, "… and 20 more"},
 		{nil, "status", 1, "is it running"},
 		{managed, "reload", 0, ""},

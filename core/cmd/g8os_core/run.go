@@ -42,6 +42,6 @@ func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	signal.Notify(reload, syscall.SIGHUP)
 	return node.Run(ctx, node.Options{
 		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", SSHPort: r.SSHPort,
-		Dir:    r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log,
+		Dir: r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log,
 	})
 }
