@@ -1,0 +1,154 @@
+package watchdog
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestStuck(t *testing.T) {
+	loops := []loop{{"main", 10 * time.Second, 0}, {"reap", 30 * time.Second, 5 * time.Second}}
+	for _, c := range []struct {
+		now  time.Duration
+		want []string
+	}{
+		{0, nil}, {10 * time.Second, nil}, {11 * time.Second, []string{"main"}},
+		{35 * time.Second, []string{"main"}}, {36 * time.Second, []string{"main", "reap"}},
+	} {
+		if got := stuck(c.now, loops); !slices.Equal(got, c.want) {
+			t.Errorf("after %v: %v, want %v", c.now, got, c.want)
+		}
+	}
+}
+
+func TestPulses(t *testing.T) {
+	var up time.Duration
+	p := NewPulses(func() time.Duration { return up })
+	main := p.Expect("main", time.Second)
+	other := p.Expect("other", time.Second)
+	up = 2 * time.Second
+	main()
+	if got := p.stuck(); !slices.Equal(got, []string{"other"}) {
+		t.Errorf("%v", got)
+	}
+	beat := p.Only("power", time.Minute)
+	other() // no longer counts
+	up = 50 * time.Second
+	if got := p.stuck(); got != nil {
+		t.Errorf("forgiven, and stuck: %v", got)
+	}
+	up = 90 * time.Second
+	if got := p.stuck(); !slices.Equal(got, []string{"power"}) {
+		t.Errorf("%v", got)
+	}
+	beat()
+	if got := p.stuck(); got != nil {
+		t.Errorf("%v", got)
+	}
+}
+
+// device is a pipe in the watchdog's place: what is written to it is food.
+func device(t *testing.T) (path string, eaten func() string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "watchdog")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	var mu sync.Mutex
+	var all bytes.Buffer
+	go func() {
+		buf := make([]byte, 64)
+		for {
+			n, err := r.Read(buf)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			all.Write(buf[:n])
+			mu.Unlock()
+		}
+	}()
+	return path, func() string { mu.Lock(); defer mu.Unlock(); return all.String() }
+}
+
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never: ", what)
+		}
+	}
+}
+
+func TestFedWhileTheLoopsTurnAndDisarmed(t *testing.T) {
+	path, eaten := device(t)
+	var up atomic.Int64
+	p := NewPulses(func() time.Duration { return time.Duration(up.Load()) })
+	beat := p.Expect("main", time.Second)
+	var said lockedBuffer
+	w := New(Settings{Device: path, Timeout: 30 * time.Millisecond, Parts: 6, Look: time.Millisecond}, p, slog.New(slog.NewTextHandler(&said, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
+	until(t, "fed", func() bool { return len(eaten()) > 3 })
+
+	up.Store(int64(2 * time.Second))
+	until(t, "named", func() bool { return strings.Contains(said.String(), "stuck=main") })
+	hungry := len(eaten())
+	time.Sleep(30 * time.Millisecond) // six feeds long
+	if now := len(eaten()); now > hungry+1 {
+		t.Errorf("fed %d times though main is stuck", now-hungry)
+	}
+	beat()
+	until(t, "fed again", func() bool { return len(eaten()) > hungry+3 })
+
+	cancel()
+	<-done
+	if err := w.Disarm(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "magic close", func() bool { return strings.HasSuffix(eaten(), "V") })
+	w.Feed() // too late, and harmless
+	if _, err := w.arm(); err == nil {
+		t.Error("armed again after Disarm")
+	}
+}
+
+func TestNoWatchdogIsSaidOnce(t *testing.T) {
+	var said lockedBuffer
+	w := New(Settings{Device: filepath.Join(t.TempDir(), "none"), Timeout: time.Second, Parts: 1, Appear: 3 * time.Millisecond, Look: time.Millisecond},
+		NewPulses(func() time.Duration { return 0 }), slog.New(slog.NewTextHandler(&said, nil)))
+	w.Run(t.Context())
+	if strings.Count(said.String(), "no watchdog") != 1 {
+		t.Error(said.String())
+	}
+	if err := w.Disarm(); err != nil {
+		t.Error(err)
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
