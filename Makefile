@@ -45,11 +45,11 @@ lab-up: install build ## bring a grid up, wait for it, print it
 lab-down: ## take it down; leaves nothing
 	@if [ -x bin/g8lab ]; then bin/g8lab down --lab $(LAB); else echo 'bin/g8lab is not built, so no lab of this checkout is up (make build)'; fi
 
-image: install-image build ## the operating system: build/g8os.img, g8os.qcow2, vmlinuz, initramfs; CA= NET_TOML= CMDLINE= KEY=
-	@go run ./ci/image -out build $(if $(CA),-ca '$(CA)') $(if $(NET_TOML),-net-toml '$(NET_TOML)') $(if $(CMDLINE),-cmdline '$(CMDLINE)') $(if $(KEY),-key '$(KEY)')
+image: install-image ## the operating system: build/g8os.img, g8os.qcow2, vmlinuz, initramfs; CA= NET_TOML= CMDLINE= KEY=
+	@go run ./ci/image -out build -version '$(VERSION)' -built '$(BUILT)' $(if $(CA),-ca '$(CA)') $(if $(NET_TOML),-net-toml '$(NET_TOML)') $(if $(CMDLINE),-cmdline '$(CMDLINE)') $(if $(KEY),-key '$(KEY)')
 
-image-base: install-image build ## only kernel and initramfs: what reaches managed by itself
-	@go run ./ci/image -out build -base-only
+image-base: install-image ## only kernel and initramfs: what reaches managed by itself
+	@go run ./ci/image -out build -version '$(VERSION)' -built '$(BUILT)' -base-only
 
 image-lock: install-image ## pin the packages of the image to what the archive has now
 	@go run ./ci/image lock
