@@ -1,0 +1,247 @@
+// Package args turns what a virtual machine is to be into the command line of
+// QEMU.
+//
+// It promises that the same Spec gives the same words in the same order, so
+// that a hash over them names a machine type; that what Check refuses never
+// reaches QEMU; and that every socket of a machine is where the methods of Dir
+// say. It starts nothing and looks at no file.
+//
+// NICs and disks that differ from machine to machine are not in it: they are
+// plugged into root ports of a machine that stands still, so that a machine
+// that was booted and a clone of a template get them the same way.
+package args
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Program is the QEMU this package writes command lines for.
+const Program = "qemu-system-x86_64"
+
+// Port is the name of the virtio-serial port of the guest channel.
+const Port = "g8os.guest"
+
+// Ports is how many devices can be plugged into a machine.
+const Ports = 12
+
+// maxSocket is the longest path a unix socket can have (sun_path, less its end).
+const maxSocket = 107
+
+// Spec is one virtual machine.
+type Spec struct {
+	Name  string
+	Dir   Dir    // of its sockets
+	Log   string // file what the serial console says is appended to; "": nowhere
+	Accel string // tcg | kvm
+	CPUs  int    // 0: 1
+	// MemoryMiB is the guest's memory; File is where it lies, "": nowhere.
+	MemoryMiB int
+	Memory    Memory
+	// Boot is one of the two.
+	Kernel *Kernel
+	USB    *USB
+	RTC    time.Time // what the clock says at power-on; zero: the host's UTC
+	// Incoming waits for the state of a template (migrate-incoming).
+	Incoming bool
+	// NoChannel leaves the port of the guest channel out.
+	NoChannel bool
+}
+
+// Memory is a file a machine's memory is mapped from.
+type Memory struct {
+	File   string
+	Shared bool // writes go into the file; otherwise they stay the machine's own
+}
+
+// Kernel is a direct boot.
+type Kernel struct{ Image, Initrd, Append string }
+
+// USB boots the image of a stick, as firmware does it.
+type USB struct {
+	Image  string // qcow2
+	Code   string // OVMF's code; "" boots through BIOS
+	Vars   string // this machine's own copy of OVMF's variables
+	Serial string // of the stick
+}
+
+// Dir is the directory of a machine's sockets.
+type Dir string
+
+// Commands is the monitor commands are given on; one client at a time.
+func (d Dir) Commands() string { return filepath.Join(string(d), "qmp") }
+
+// Events is the monitor for whoever only listens.
+func (d Dir) Events() string { return filepath.Join(string(d), "events") }
+
+// Console is the serial console; one client at a time.
+func (d Dir) Console() string { return filepath.Join(string(d), "console") }
+
+// Channel is the guest channel; one client at a time.
+func (d Dir) Channel() string { return filepath.Join(string(d), "channel") }
+
+// Sockets are all of them.
+func (d Dir) Sockets() []string {
+	return []string{d.Commands(), d.Events(), d.Console(), d.Channel()}
+}
+
+// RootPort is the bus that the device in slot n of a machine sits on.
+func RootPort(n int) string { return "rp" + strconv.Itoa(n) }
+
+// Check says why a machine cannot be.
+func (s Spec) Check() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if s.Accel != "tcg" && s.Accel != "kvm" {
+		bad("acceleration is %q, must be tcg or kvm", s.Accel)
+	}
+	if s.MemoryMiB < 64 {
+		bad("%d MiB of memory, needs at least 64", s.MemoryMiB)
+	}
+	if (s.Kernel == nil) == (s.USB == nil) {
+		bad("boots from a kernel or from a stick, one of them")
+	}
+	for _, path := range s.Dir.Sockets() {
+		if len(path) > maxSocket {
+			bad("socket %s: %d bytes long, a unix socket's path has at most %d", path, len(path), maxSocket)
+			break
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("virtual machine %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// CheckMACs refuses a hardware address that is given twice, is no Ethernet
+// address, or names a group. owner tells whose each is.
+func CheckMACs(macs, owner []string) error {
+	seen := map[string]string{}
+	for i, text := range macs {
+		mac, err := net.ParseMAC(text)
+		if err != nil || len(mac) != 6 {
+			return fmt.Errorf("%s: %q is no MAC address", owner[i], text)
+		}
+		if mac[0]&1 != 0 {
+			return fmt.Errorf("%s: MAC %s is a group's, the first byte of a card's is even", owner[i], mac)
+		}
+		if first, twice := seen[mac.String()]; twice {
+			return fmt.Errorf("MAC %s is given twice: to %s and to %s", mac, first, owner[i])
+		}
+		seen[mac.String()] = owner[i]
+	}
+	return nil
+}
+
+// Args is the command line. The first word is Program.
+func (s Spec) Args() []string {
+	a := words{Program}
+	a.add("-name", escape(s.Name)+",process=g8vm")
+	a.add("-no-user-config", "-nodefaults", "-display", "none")
+	a.accel(s)
+	a.memory(s)
+	a.sockets(s)
+	a.devices(s)
+	if s.Kernel != nil {
+		a.add("-kernel", s.Kernel.Image, "-initrd", s.Kernel.Initrd, "-append", s.Kernel.Append)
+	}
+	if s.USB != nil {
+		a.usb(*s.USB)
+	}
+	rtc := "utc"
+	if !s.RTC.IsZero() {
+		rtc = s.RTC.UTC().Format("2006-01-02T15:04:05")
+	}
+	a.add("-rtc", "base="+rtc)
+	if s.Incoming {
+		a.add("-incoming", "defer")
+	}
+	a.add("-S") // cards and disks first, then cont
+	return a
+}
+
+type words []string
+
+func (a *words) add(more ...string) { *a = append(*a, more...) }
+
+func (a *words) accel(s Spec) {
+	cpus := strconv.Itoa(max(s.CPUs, 1))
+	if s.Accel == "kvm" {
+		a.add("-accel", "kvm", "-cpu", "host", "-smp", cpus)
+		return
+	}
+	// The buffer of translated code is what a guest costs beside its own memory.
+	a.add("-accel", "tcg,thread=multi,tb-size="+strconv.Itoa(TranslationMiB), "-cpu", "max", "-smp", cpus)
+}
+
+// TranslationMiB bounds the translated code of one TCG guest.
+const TranslationMiB = 32
+
+func (a *words) memory(s Spec) {
+	size := strconv.Itoa(s.MemoryMiB) + "M"
+	machine := "q35,usb=off,smbus=off,vmport=off,graphics=off"
+	if s.Memory.File != "" {
+		a.add("-object", object(map[string]any{
+			"qom-type": "memory-backend-file", "id": "mem", "size": s.MemoryMiB << 20,
+			"mem-path": s.Memory.File, "share": s.Memory.Shared,
+		}))
+		machine += ",memory-backend=mem"
+	}
+	a.add("-machine", machine, "-m", size)
+}
+
+func (a *words) sockets(s Spec) {
+	socket := func(id, path string) string {
+		return "socket,id=" + id + ",path=" + escape(path) + ",server=on,wait=off"
+	}
+	a.add("-chardev", socket("qmp", s.Dir.Commands()), "-mon", "chardev=qmp,mode=control")
+	a.add("-chardev", socket("events", s.Dir.Events()), "-mon", "chardev=events,mode=control")
+	console := socket("console", s.Dir.Console())
+	if s.Log != "" {
+		console += ",logfile=" + escape(s.Log) + ",logappend=on"
+	}
+	a.add("-chardev", console, "-serial", "chardev:console")
+	if !s.NoChannel {
+		a.add("-chardev", socket("channel", s.Dir.Channel()),
+			"-device", "virtio-serial-pci,id=serial,addr=2.0", "-device", "virtserialport,bus=serial.0,chardev=channel,name="+Port)
+	}
+}
+
+func (a *words) devices(s Spec) {
+	a.add("-device", "virtio-rng-pci,addr=3.0", "-device", "i6300esb,addr=4.0")
+	for i := range Ports {
+		// Four functions a slot; only the ports that are used cost the guest more
+		// than a line. No port needs I/O space: virtio is modern here.
+		fn := fmt.Sprintf("addr=%x.%x", 0x10+i/4, i%4)
+		if i%4 == 0 {
+			fn += ",multifunction=on"
+		}
+		a.add("-device", fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,io-reserve=0,%s", RootPort(i), i+1, i+1, fn))
+	}
+}
+
+func (a *words) usb(u USB) {
+	if u.Code != "" {
+		a.add("-drive", "if=pflash,format=raw,readonly=on,file="+escape(u.Code),
+			"-drive", "if=pflash,format=raw,file="+escape(u.Vars))
+	}
+	a.add("-blockdev", object(map[string]any{
+		"driver": "qcow2", "node-name": "stick", "file": map[string]any{"driver": "file", "filename": u.Image},
+	}))
+	a.add("-device", "qemu-xhci,id=xhci,addr=5.0", "-device", "usb-storage,bus=xhci.0,drive=stick,bootindex=0,removable=on")
+}
+
+// object is JSON, which needs no escaping of ours.
+func object(v map[string]any) string {
+	text, _ := json.Marshal(v) // strings, numbers and maps cannot fail
+	return string(text)
+}
+
+// escape doubles the commas of a value within an option list.
+func escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }

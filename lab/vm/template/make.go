@@ -1,0 +1,271 @@
+package template
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/kernel"
+	"github.com/g8os/g8os/lab/vm/qmp"
+	"github.com/g8os/g8os/lab/vm/transient"
+)
+
+// Held is what a guest says on its channel that waits at the gate.
+const Held = "g8os-guest 1 held\n"
+
+// make boots the machine aside and moves what is left of it into the cache.
+func (t Template) make(ctx context.Context, o Options) (err error) {
+	if err := kernel.Check(o.Spec.Kernel.Image); err != nil {
+		return err
+	}
+	aside, err := os.MkdirTemp(o.Cache, ".making-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(aside)
+	// Sockets have short paths, caches may not.
+	sockets, err := os.MkdirTemp("", "g8vm-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(sockets)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	o.Say("booting a machine once, to clone the others from (%d MiB, %s)", o.Spec.MemoryMiB, o.Spec.Accel)
+	half := Template{Dir: aside, Key: t.Key}
+	if err := half.boot(ctx, o.Spec, args.Dir(sockets)); err != nil {
+		return err
+	}
+	if err := half.seal(); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(t.Dir); err != nil {
+		return err
+	}
+	return os.Rename(aside, t.Dir)
+}
+
+// boot runs the machine up to the gate and writes it down.
+func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir) (err error) {
+	s.Name, s.Dir, s.Incoming = "template", dir, false
+	s.Log = filepath.Join(string(dir), "console.log")
+	s.Memory = args.Memory{File: t.Memory(), Shared: true}
+	if err := s.Check(); err != nil {
+		return err
+	}
+	if err := room(t.Dir, int64(s.MemoryMiB)<<20); err != nil {
+		return err
+	}
+	vm, err := transient.Start(s.Args())
+	if err != nil {
+		return err
+	}
+	defer vm.Close()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, vm.Err(), lastLines(s.Log))
+		}
+	}()
+	mon, err := monitor(ctx, vm, s.Dir.Commands())
+	if err != nil {
+		return err
+	}
+	defer mon.Close()
+	if err := mon.Run(ctx, "cont", nil, nil); err != nil {
+		return err
+	}
+	if err := awaitHeld(ctx, vm, s.Dir.Channel()); err != nil {
+		return err
+	}
+	settle(ctx, vm.PID())
+	return t.write(ctx, mon)
+}
+
+// monitor waits until QEMU listens.
+func monitor(ctx context.Context, vm *transient.VM, path string) (*qmp.Conn, error) {
+	for {
+		mon, err := qmp.Dial(ctx, path)
+		if err == nil {
+			return mon, nil
+		}
+		select {
+		case <-vm.Ended():
+			return nil, errors.New("QEMU did not start")
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// awaitHeld reads the guest's greeting, and leaves the channel as if nobody had
+// been there.
+func awaitHeld(ctx context.Context, vm *transient.VM, channel string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", channel)
+	if err != nil {
+		return fmt.Errorf("guest channel: %w", err)
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	line, err := bufio.NewReaderSize(c, 128).ReadSlice('\n')
+	if err != nil {
+		return fmt.Errorf("the guest did not come to the gate: %w", errors.Join(err, ctx.Err(), vm.Err()))
+	}
+	if string(line) != Held {
+		return fmt.Errorf("the guest greets with %q, want %q (is g8os.hold on its command line?)", line, Held)
+	}
+	return nil
+}
+
+// settle waits until the guest has nothing to do, at most a few seconds: what
+// it does afterwards every clone would do again.
+func settle(ctx context.Context, pid int) {
+	const step, idle = 200 * time.Millisecond, 20 * time.Millisecond
+	last := cpuTime(pid)
+	for range 15 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(step):
+		}
+		now := cpuTime(pid)
+		if now-last <= idle {
+			return
+		}
+		last = now
+	}
+}
+
+// cpuTime is what a process used so far, in steps of 10 ms.
+func cpuTime(pid int) time.Duration {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	var user, system int64
+	_, _ = fmt.Sscan(f[11]+" "+f[12], &user, &system)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// write stops the machine and writes the state of all but its memory.
+func (t Template) write(ctx context.Context, mon *qmp.Conn) error {
+	f, err := os.Create(t.State())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := mon.Run(ctx, "stop", nil, nil); err != nil {
+		return err
+	}
+	if err := IgnoreShared(ctx, mon); err != nil {
+		return err
+	}
+	if err := mon.Pass(ctx, "state", f); err != nil {
+		return err
+	}
+	if err := mon.Run(ctx, "migrate", map[string]any{"uri": "fd:state"}, nil); err != nil {
+		return err
+	}
+	if err := Migrated(ctx, mon); err != nil {
+		return err
+	}
+	// QEMU answers and ends, or ends: both are what was asked for.
+	if err := mon.Run(ctx, "quit", nil, nil); err != nil && !errors.Is(err, qmp.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// IgnoreShared leaves memory that lies in a file out of a migration.
+func IgnoreShared(ctx context.Context, mon *qmp.Conn) error {
+	return mon.Run(ctx, "migrate-set-capabilities", map[string]any{"capabilities": []map[string]any{
+		{"capability": "x-ignore-shared", "state": true},
+	}}, nil)
+}
+
+// Migrated waits for the end of a migration, in either direction.
+func Migrated(ctx context.Context, mon *qmp.Conn) error {
+	for {
+		var m struct {
+			Status string `json:"status"`
+			Error  string `json:"error-desc"`
+		}
+		if err := mon.Run(ctx, "query-migrate", nil, &m); err != nil {
+			return err
+		}
+		switch m.Status {
+		case "completed":
+			return nil
+		case "failed", "cancelled":
+			return fmt.Errorf("migration %s: %s", m.Status, m.Error)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("migration %s: %w", m.Status, ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// seal writes what the template says of itself, once its bytes are on the disk.
+func (t Template) seal() error {
+	for _, path := range []string{t.Memory(), t.State()} {
+		if err := flush(path); err != nil {
+			return err
+		}
+	}
+	m, err := t.describe()
+	if err != nil {
+		return err
+	}
+	m.Made = time.Now().UTC().Truncate(time.Second)
+	text, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(t.meta(), append(text, '\n'), 0o644)
+}
+
+func flush(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// room refuses to start what would fill the disk: QEMU dies by SIGBUS then.
+func room(dir string, want int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	if free := int64(st.Bavail) * st.Bsize; free < want {
+		return fmt.Errorf("%s: %d MiB are free, a template of this machine takes up to %d; make room, or set XDG_CACHE_HOME to a larger file system", dir, free>>20, want>>20)
+	}
+	return nil
+}
+
+// lastLines is the end of a console as an error, for the report.
+func lastLines(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) == 0 {
+		return errors.New("its console said nothing")
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return fmt.Errorf("the end of its console:\n%s", strings.Join(lines[max(0, len(lines)-8):], "\n"))
+}

@@ -1,0 +1,203 @@
+// Package template keeps machines that were booted once and stand still, for
+// others to be copy-on-write clones of.
+//
+// A template is two files: the guest's memory, which every clone maps
+// privately, and the state of everything else, which every clone reads once.
+//
+//	boot ──greeting "held"──▶ settle ─▶ stop ─▶ memory + state ─▶ into the cache
+//	                                                 │ │
+//	                          clone, clone, clone ◀──┘ └──▶ read, plug, cont
+//
+// It promises: a template is found under a hash of everything that shaped it
+// (kernel, initramfs, command line, QEMU), so it never serves another machine;
+// two processes that want the same make it once; one that is damaged or half
+// there is noticed and made again; the boot has no network and dies with its
+// maker. Nothing of a node is in it: that is the guest's promise, which waits
+// at the gate (g8os.hold).
+package template
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/g8os/g8os/lab/vm/args"
+)
+
+// Template is one in the cache.
+type Template struct {
+	Dir  string
+	Key  string
+	Made bool          // by this call, not found
+	Took time.Duration // to make it
+}
+
+// Memory is the file clones map.
+func (t Template) Memory() string { return filepath.Join(t.Dir, "memory") }
+
+// State is the file clones read.
+func (t Template) State() string { return filepath.Join(t.Dir, "state") }
+
+func (t Template) meta() string { return filepath.Join(t.Dir, "template.json") }
+
+// Options says of what machine a template is wanted.
+type Options struct {
+	Cache string    // directory of all templates
+	Spec  args.Spec // with a kernel; its Name, Dir, Log, Memory and Incoming do not count
+	// Say is told what takes long, and why a template is made anew. Never nil.
+	Say func(format string, a ...any)
+}
+
+// patience is how long a guest may take to come to the gate.
+const patience = 2 * time.Minute
+
+// Get finds a template, or makes it. It waits for another process that makes
+// the same one.
+func Get(ctx context.Context, o Options) (Template, error) {
+	fail := func(err error) (Template, error) { return Template{}, fmt.Errorf("template of a machine: %w", err) }
+	key, err := Key(ctx, o.Spec)
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
+		return fail(err)
+	}
+	t := Template{Key: key, Dir: filepath.Join(o.Cache, "template-"+key[:16])}
+	unlock, err := lock(ctx, t.Dir+".lock", o.Say)
+	if err != nil {
+		return fail(err)
+	}
+	defer unlock()
+	damage := t.check()
+	if damage == nil {
+		now := time.Now()
+		_ = os.Chtimes(t.Dir, now, now) // for prune: it was used
+		return t, nil
+	}
+	if !errors.Is(damage, os.ErrNotExist) {
+		o.Say("the template in %s is damaged (%v); it is made anew", t.Dir, damage)
+	}
+	begun := time.Now()
+	if err := t.make(ctx, o); err != nil {
+		return fail(err)
+	}
+	t.Made, t.Took = true, time.Since(begun)
+	prune(o.Cache, t.Dir)
+	return t, nil
+}
+
+// meta is what a template says of itself.
+type meta struct {
+	Key        string    `json:"key"`
+	Made       time.Time `json:"made"`
+	MemorySize int64     `json:"memory_size"`
+	MemoryHead string    `json:"memory_head"` // sha256 of the first headSize bytes
+	StateSize  int64     `json:"state_size"`
+	StateHash  string    `json:"state_sha256"`
+}
+
+const headSize = 1 << 20
+
+// describe measures the files of a template.
+func (t Template) describe() (m meta, err error) {
+	m.Key = t.Key
+	if m.MemorySize, m.MemoryHead, err = measure(t.Memory(), headSize); err != nil {
+		return m, err
+	}
+	m.StateSize, m.StateHash, err = measure(t.State(), 1<<40)
+	return m, err
+}
+
+// check compares a template with what it says of itself. That nothing is there
+// is os.ErrNotExist.
+func (t Template) check() error {
+	if _, err := os.Stat(t.Dir); err != nil {
+		return err
+	}
+	broken := func(err error) error { return fmt.Errorf("%v", err) } // not ErrNotExist any more
+	text, err := os.ReadFile(t.meta())
+	if err != nil {
+		return broken(err)
+	}
+	var want meta
+	if err := json.Unmarshal(text, &want); err != nil {
+		return fmt.Errorf("template.json: %w", err)
+	}
+	got, err := t.describe()
+	if err != nil {
+		return broken(err)
+	}
+	got.Made = want.Made
+	switch {
+	case got.Key != want.Key:
+		return errors.New("template.json: it is of another machine")
+	case got.MemorySize != want.MemorySize || got.StateSize != want.StateSize:
+		return fmt.Errorf("memory and state have %d and %d bytes, had %d and %d", got.MemorySize, got.StateSize, want.MemorySize, want.StateSize)
+	case got != want:
+		return errors.New("its bytes changed since it was made")
+	}
+	return nil
+}
+
+// measure returns the size of a file and the hash of its first so many bytes.
+func measure(path string, head int64) (int64, string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, "", err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, head)); err != nil {
+		return 0, "", err
+	}
+	return st.Size(), hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Key is the hash of everything that shapes a template.
+func Key(ctx context.Context, s args.Spec) (string, error) {
+	if s.Kernel == nil {
+		return "", errors.New("only a machine that boots a kernel directly has one; a stick is booted by its firmware")
+	}
+	version, err := exec.CommandContext(ctx, args.Program, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install run does it)", args.Program, err)
+	}
+	h := sha256.New()
+	for _, path := range []string{s.Kernel.Image, s.Kernel.Initrd} {
+		size, sum, err := measure(path, 1<<40)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, size, sum)
+	}
+	kernel := *s.Kernel
+	kernel.Image, kernel.Initrd = "vmlinuz", "initramfs"
+	s.Kernel = &kernel
+	s.Name, s.Dir, s.Log, s.Memory, s.Incoming = "template", "", "", args.Memory{File: "memory"}, false
+	fmt.Fprintf(h, "%s%s%q\n", version, hostCPU(s.Accel), s.Args())
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hostCPU matters where the guest runs on it.
+func hostCPU(accel string) string {
+	if accel != "kvm" {
+		return ""
+	}
+	var u unix.Utsname
+	_ = unix.Uname(&u)
+	return unix.ByteSliceToString(u.Release[:]) + " " + cpuModel()
+}
