@@ -37,7 +37,7 @@ func TestUpForCrash(t *testing.T) {
 // Whenever the builder dies, down takes away what there is, and a second down
 // finds nothing to do.
 func TestKilledWhileComingUp(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	bin := standIns(t)
 	for _, at := range []string{"switches", "controller and DHCP", "nodes", "up"} {
@@ -83,7 +83,7 @@ func killAt(t *testing.T, ctx context.Context, name, bin, at string, later time.
 
 // The lab survives the process that built it, and another one takes it over.
 func TestBuilderGone(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	name, bin := name("gone"), standIns(t)
 	before := snapshot(t)
@@ -105,7 +105,7 @@ func TestBuilderGone(t *testing.T) {
 }
 
 func TestTwoSideBySide(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	a := up(t, ctx, small, name("a"))
 	b := up(t, ctx, small, name("b"))

@@ -20,17 +20,19 @@ func testHost(t *testing.T, ctx context.Context, l *lab.Lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err := h.Exec(ctx, "ping", "-c1", "-W2", "192.168.8.2"); err != nil || r.Code != 0 {
+	if r, err := h.Exec(ctx, "ping", "-c1", "-w30", "-i0.2", "192.168.8.2"); err != nil || r.Code != 0 {
 		t.Errorf("ping the AC: %v %+v", err, r)
 	}
-	lease := []string{"busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", "3", "-T", "1", "-s", "/bin/true"}
-	if r, err := h.Exec(ctx, lease...); err != nil || r.Code != 0 {
+	lease := func(tries string) []string {
+		return []string{"busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", tries, "-T", "1", "-s", "/bin/true"}
+	}
+	if r, err := h.Exec(ctx, lease("30")...); err != nil || r.Code != 0 {
 		t.Errorf("lease: %v %+v", err, r)
 	}
 	if err := s.StopDHCP(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := h.Exec(ctx, lease...); err != nil || r.Code == 0 {
+	if r, err := h.Exec(ctx, lease("3")...); err != nil || r.Code == 0 {
 		t.Errorf("lease from a server that is stopped: %v %+v", err, r)
 	}
 	if err := s.StartDHCP(ctx); err != nil {
@@ -86,7 +88,7 @@ func testCapture(t *testing.T, ctx context.Context, l *lab.Lab) {
 			<-began
 			ping(t, ctx, l.Node("office-1"), "192.168.7.11", true)
 		}()
-		n, err := l.Capture(ctx, target, &pcap, lab.CaptureOptions{Packets: 2, Filter: "icmp", For: 10 * time.Second, Began: func() { close(began) }})
+		n, err := l.Capture(ctx, target, &pcap, lab.CaptureOptions{Packets: 2, Filter: "icmp", For: time.Minute, Began: func() { close(began) }})
 		if err != nil || n != 2 || !bytes.HasPrefix(pcap.Bytes(), []byte{0xd4, 0xc3, 0xb2, 0xa1}) {
 			t.Errorf("%s: %d packets, %v, %d bytes", target, n, err, pcap.Len())
 		}

@@ -267,8 +267,8 @@ func TestOtherACsLearnOfDenials(t *testing.T) {
 	}
 	select {
 	case <-changed:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the other AC was not told within 10 s")
+	case <-time.After(time.Minute):
+		t.Fatal("the other AC was not told within a minute")
 	}
 	if err := two.Denied(leaf); !errors.Is(err, ca.ErrRevoked) {
 		t.Fatalf("at the other AC: %v, want ErrRevoked", err)

@@ -274,7 +274,7 @@ func dial(link netlink.Link) (string, error) {
 		return "", err
 	}
 	var failed error
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var c net.Conn
 		if c, failed = net.DialTimeout("tcp", net.JoinHostPort(api.FallbackAddress, port), time.Second); failed != nil {
 			continue
@@ -297,7 +297,7 @@ func announced(link netlink.Link) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return "", err
 	}
 	frame := make([]byte, 1500)

@@ -113,7 +113,7 @@ func (p *peer) next(c *websocket.Conn) api.Frame {
 	}
 }
 
-var calm = Timing{Heartbeat: time.Hour, Silence: time.Hour, Write: 5 * time.Second}
+var calm = Timing{Heartbeat: time.Hour, Silence: time.Hour, Write: time.Minute}
 
 func newJobs() *Jobs { return NewJobs(slog.New(slog.DiscardHandler)) }
 

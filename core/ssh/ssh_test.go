@@ -58,7 +58,7 @@ func run(t *testing.T, s *Server) (stop func()) {
 }
 
 func limit(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -171,11 +171,14 @@ func TestATakenPortIsSaidClearly(t *testing.T) {
 		must(t, err)
 		s := New(options(t))
 		stop := run(t, s)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		for ctx := limit(t); s.Failure() == nil && ctx.Err() == nil; {
+			time.Sleep(5 * time.Millisecond)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel() // who waits no longer is told why
 		if err := s.WaitReady(ctx); !errors.Is(err, ErrPort) || !strings.Contains(err.Error(), "ss -ltnp") {
 			t.Errorf("%s: %v", address, err)
 		}
-		cancel()
 		must(t, l.Close())
 		must(t, s.WaitReady(limit(t))) // and it comes up once the port is free
 		stop()

@@ -131,7 +131,7 @@ func TestSaveAndLoad(t *testing.T) {
 
 // A number that was handed out again is another process.
 func TestKillOnlyTheSame(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -56,9 +57,12 @@ func begin(t *testing.T, path, addr string) (end func() int) {
 	return func() int { cancel(); return <-status }
 }
 
+// freeAddr is an address that stays free between the lives of an AC: nobody else
+// takes ports of an address of this process's own.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	pid := os.Getpid()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 1+pid>>16&63, pid>>8&255, pid&255))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 // the last one.
 func crash(t *testing.T, dir string, after int) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)

@@ -106,7 +106,7 @@ func watchSlow(t *testing.T, ctx context.Context, s store.Store) {
 }
 
 func leaseExpires(t *testing.T, ctx context.Context, s store.Store) {
-	id, err := s.Grant(ctx, time.Second)
+	id, err := s.Grant(ctx, 3*time.Second) // long enough to write under it on a slow disk
 	if err != nil {
 		t.Fatal(err)
 	}

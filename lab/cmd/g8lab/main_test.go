@@ -31,7 +31,7 @@ func g8lab(t *testing.T, args ...string) (out, errs string, err error) {
 	}
 	defer null.Close()
 	var o, x bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err = run(ctx, args, streams{null, &o, &x})
 	return o.String(), x.String(), err
@@ -226,7 +226,7 @@ func TestTakenDownWhileClimbing(t *testing.T) {
 	}
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it still waits")
 	}
 }
