@@ -163,7 +163,10 @@ func unmount(fuse bool) error {
 		if err != nil && fuse {
 			err = errors.Join(err, unix.Unmount(point, unix.MNT_FORCE|unix.MNT_DETACH))
 		}
-		if err != nil && !errors.Is(err, unix.EINVAL) { // it went along with another
+		if errors.Is(err, unix.EINVAL) || !fuse && errors.Is(err, unix.EBUSY) {
+			continue // it went along with another; in use, so readOnly sees to it
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", point, err))
 		}
 	}

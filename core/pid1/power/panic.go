@@ -46,7 +46,9 @@ func (p *Panic) Report(cause any, stack []byte) {
 			out = os.Stderr
 		}
 	}
-	_, _ = unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, 1)) // it is said below, in one piece
+	if p.reboot == nil {
+		_, _ = unix.Klogctl(unix.SYSLOG_ACTION_CONSOLE_LEVEL, make([]byte, 1)) // it is said below, in one piece
+	}
 	p.Say.Error("panic: PID 1 of G8OS has failed", "cause", fmt.Sprint(cause))
 	for line := range strings.Lines(string(stack)) {
 		p.Say.Error(strings.TrimRight(line, "\n"))
