@@ -215,14 +215,13 @@ func (a *words) sockets(s Spec) {
 
 func (a *words) devices(s Spec) {
 	a.add("-device", "virtio-rng-pci,addr=3.0", "-device", "i6300esb,addr=4.0")
-	for i := range Ports {
-		// Four functions a slot; only the ports that are used cost the guest more
-		// than a line. No port needs I/O space: virtio is modern here.
-		fn := fmt.Sprintf("addr=%x.%x", 0x10+i/4, i%4)
-		if i%4 == 0 {
-			fn += ",multifunction=on"
-		}
-		a.add("-device", fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,io-reserve=0,%s", RootPort(i), i+1, i+1, fn))
+	// Four functions a slot. No port needs I/O space: virtio is modern here. The
+	// last is made first: QEMU tells the guest of what was plugged in while it
+	// stood still newest bus first, the guest's bus scan goes by address, and the
+	// first NIC is to be eth0 both ways.
+	for i := Ports - 1; i >= 0; i-- {
+		a.add("-device", fmt.Sprintf("pcie-root-port,id=%s,chassis=%d,slot=%d,io-reserve=0,addr=%x.%x,multifunction=on",
+			RootPort(i), i+1, i+1, 0x10+i/4, i%4))
 	}
 }
 
