@@ -19,6 +19,7 @@ var Pure = []string{
 	"core/network/conflict",
 	"core/network/lease",
 	"core/network/nettoml",
+	"core/pid1/services/order",
 	"ac-mock/enrol",
 }
 

@@ -34,7 +34,8 @@ type Spec struct {
 	Args   []string // without the program itself; never secrets
 	Env    []string // empty: that of the core
 	Stdin  io.Reader
-	RunDir string        // NAME.pid and NAME.log are there
+	RunDir string        // NAME.pid is there
+	LogDir string        // NAME.log is there; empty: in RunDir
 	Grace  time.Duration // between TERM and KILL; 0: DefaultGrace
 	Log    *slog.Logger  // nil: slog.Default
 }
@@ -54,6 +55,9 @@ type Process struct {
 // file.
 func Start(spec Spec) (*Process, error) {
 	if err := os.MkdirAll(spec.RunDir, 0o755); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(spec.logPath()), 0o755); err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	out, err := openLog(spec.logPath())
@@ -184,7 +188,13 @@ func (p *Process) signal(s syscall.Signal) {
 }
 
 func (s Spec) pidPath() string { return filepath.Join(s.RunDir, s.Name+".pid") }
-func (s Spec) logPath() string { return filepath.Join(s.RunDir, s.Name+".log") }
+
+func (s Spec) logPath() string {
+	if s.LogDir != "" {
+		return filepath.Join(s.LogDir, s.Name+".log")
+	}
+	return filepath.Join(s.RunDir, s.Name+".log")
+}
 
 // Output returns the end of what the child wrote since it was started.
 func (p *Process) Output() string { return strings.Join(p.spec.lastLines(p.from, 50), "\n") }
