@@ -1,5 +1,5 @@
 // Command g8os_core is what runs on a node: the daemon, and the local commands
-// that ask it how it is.
+// that ask it how it is. Started by the kernel as /init it is PID 1.
 package main
 
 import (
@@ -10,11 +10,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/g8os/g8os/core/bootlog"
 	"github.com/g8os/g8os/core/local"
+	"github.com/g8os/g8os/core/pid1"
 	"github.com/g8os/g8os/core/version"
 )
 
@@ -27,10 +30,19 @@ type cli struct {
 	Net     netCmd     `cmd:"" help:"Check net.toml without applying it."`
 	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
 	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: sshd, and the private volume. Login sessions and interfaces stay."`
+
+	Log      logCmd      `cmd:"" help:"Print the log of this boot, or of an earlier one."`
+	Poweroff poweroffCmd `cmd:"" help:"Switch the machine off, in order."`
+	Reboot   rebootCmd   `cmd:"" help:"Reboot the machine, in order."`
+	Halt     haltCmd     `cmd:"" help:"Stop the machine, in order, and leave it on."`
+
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
 func main() {
+	if pid1.Is(os.Getpid(), os.Args[0]) {
+		pid1.Main()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
@@ -56,7 +68,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) error {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("g8os_core"),
 		kong.Description("The node's side of G8OS. Exit codes: 0 done, 1 not (yet), 2 wrong usage."),
-		kong.Vars{"socket": local.Socket}, kong.Writers(out, errw), kong.UsageOnError(),
+		kong.Vars{"socket": local.Socket, "logs": bootlog.Dir, "oldest": strconv.Itoa(bootlog.Oldest)}, kong.Writers(out, errw), kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)))
 	if err != nil {
 		return err

@@ -47,6 +47,10 @@ func TestCommandLine(t *testing.T) {
 	if err := os.WriteFile(hopeless, []byte(strings.Repeat("unknown = 1\n", 30)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	logs := t.TempDir()
+	if err := os.WriteFile(filepath.Join(logs, "boot.log.2"), []byte("what was said then\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		status *api.Status
 		args   string
@@ -69,6 +73,12 @@ func TestCommandLine(t *testing.T) {
 		{nil, "run --clock=sundial", 2, "sundial"},
 		{nil, "stauts", 2, "stauts"},
 		{nil, "wait --phase nowhere", 2, "phase"},
+		{nil, "log --boot=-2 --dir " + logs, 0, "what was said then"},
+		{nil, "log --dir " + logs, 1, "boot.log: no log of that boot is kept"},
+		{nil, "log --boot=-9", 2, "want 0, or -1 to -4"},
+		{nil, "log --boot=1", 2, "want 0"},
+		{nil, "poweroff", 1, "power off: "},
+		{nil, "reboot", 1, "reboot: "},
 	} {
 		out, got := call(t, tt.status, strings.Fields(tt.args)...)
 		if got != tt.code || !strings.Contains(out, tt.says) {
