@@ -7,7 +7,7 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 
 BUILT       ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 LDFLAGS     := -s -w -X $(MODULE)/core/version.version=$(VERSION) -X $(MODULE)/core/version.built=$(BUILT)
 BINARIES    := ./core/cmd/... ./ac-mock/cmd/... ./lab/cmd/...
-UNIT         = $$(go list ./... | grep -v '^$(MODULE)/scenarios')
+UNIT         = $$(go list ./... | grep -vE '^$(MODULE)/(scenarios|e2e)')
 LAB         ?= default
 TOPOLOGY    ?= lab/topologies/default.yaml
 PROCS       ?= 4
