@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -12,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -31,6 +31,7 @@ type fakeNode struct {
 	own     []tls.Certificate
 	asked   uint64 // counter of the last certificate request
 	conn    *tls.Conn
+	in      *bufio.Reader // what comes on conn
 	http    *http.Client
 }
 
@@ -51,26 +52,43 @@ func newNode(r *rig, number int) *fakeNode {
 func (n *fakeNode) connect(own ...tls.Certificate) {
 	n.close()
 	n.own = own
-	n.http = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
-		MaxConnsPerHost: 1,
-		DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			d := tls.Dialer{Config: n.rig.clientTLS(own...)}
-			c, err := d.DialContext(ctx, network, addr)
-			if err == nil {
-				n.conn = c.(*tls.Conn)
-			}
-			return c, err
-		},
-	}}
+	n.http = &http.Client{Transport: single{n}}
 }
 
 func (n *fakeNode) close() {
-	if n.http != nil {
-		n.http.CloseIdleConnections()
-	}
 	if n.conn != nil {
 		_ = n.conn.Close()
 	}
+	n.conn, n.in = nil, nil
+}
+
+// single sends one request after another on the node's one connection.
+// http.Transport may take a new one when the machine is slow, and the nonce
+// was for the old.
+type single struct{ n *fakeNode }
+
+func (s single) RoundTrip(req *http.Request) (*http.Response, error) {
+	n := s.n
+	if n.conn == nil {
+		d := tls.Dialer{Config: n.rig.clientTLS(n.own...)}
+		c, err := d.DialContext(req.Context(), "tcp", n.rig.addr)
+		if err != nil {
+			return nil, err
+		}
+		n.conn, n.in = c.(*tls.Conn), bufio.NewReader(c)
+	}
+	err := n.conn.SetDeadline(time.Now().Add(time.Minute))
+	if err == nil {
+		err = req.Write(n.conn)
+	}
+	var res *http.Response
+	if err == nil {
+		res, err = http.ReadResponse(n.in, req)
+	}
+	if err != nil {
+		n.close()
+	}
+	return res, err
 }
 
 func (n *fakeNode) url(path string) string { return "https://" + n.rig.addr + path }
@@ -127,14 +145,14 @@ func (n *fakeNode) climb() tls.Certificate {
 	n.rig.Helper()
 	var unlocked api.Unlocked
 	if s := n.post(api.PathUnlock, n.sign(api.PurposeUnlock, n.nonce(), n.claim()), &unlocked); s != http.StatusOK {
-		n.rig.Fatalf("unlock: %d", s)
+		n.rig.Fatalf("unlock: %d, proofs %v", s, n.rig.book.proofs)
 	}
 	if unlocked.NodeID != n.id || len(unlocked.Shares) != 1 {
 		n.rig.Fatalf("unlocked: %+v", unlocked)
 	}
 	generation := unlocked.Shares[0].Generation
 	if s := n.post(api.PathConfirm, n.sign(api.PurposeConfirm, n.nonce(), api.Confirm{NodeID: n.id, Generation: generation}), nil); s != http.StatusOK {
-		n.rig.Fatalf("confirm: %d", s)
+		n.rig.Fatalf("confirm: %d, proofs %v", s, n.rig.book.proofs)
 	}
 	return n.certificate()
 }
@@ -149,7 +167,7 @@ func (n *fakeNode) certificate() tls.Certificate {
 	n.asked = max(n.asked+1, 1000) // above whatever a test claims with
 	var issued api.Issued
 	if s := n.post(api.PathCertificate, n.sign(api.PurposeCertificate, n.nonce(), api.CSR{NodeID: n.id, DER: der, BootID: n.claim().BootID, Counter: n.asked}), &issued); s != http.StatusOK {
-		n.rig.Fatalf("certificate: %d", s)
+		n.rig.Fatalf("certificate: %d, proofs %v", s, n.rig.book.proofs)
 	}
 	return assemble(nil, issued.Chain, key)
 }

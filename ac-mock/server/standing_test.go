@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -103,16 +101,22 @@ func TestOperatorsConnectionEndsWithItsCertificate(t *testing.T) {
 				trust.Trust, o.Trust = o.Trust, &trust
 				o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
-			op := r.operator("admin.ann")
-			_, err := op.Nodes(t.Context())
-			must(t, err)
-			before := len(r.srv.gate.connections())
-			c.void(&trust, &ahead)
-			if _, err := op.Nodes(t.Context()); err == nil {
-				t.Error("the certificate still counts on the connection that stands")
+			op := newNode(r, 1) // his browser, on one connection
+			op.connect(r.credentials(api.RoleOperator, "admin.ann"))
+			ask := func() (status int) {
+				if res, err := op.http.Get(op.url(api.PathNodes)); err == nil {
+					_ = res.Body.Close()
+					status = res.StatusCode
+				}
+				return status
 			}
-			if after := len(r.srv.gate.connections()); after != before {
-				t.Errorf("%d connections after %d: the test has not asked over the standing one", after, before)
+			if s := ask(); s != http.StatusOK {
+				t.Fatalf("nodes: %d", s)
+			}
+			standing := op.conn
+			c.void(&trust, &ahead)
+			if s := ask(); s != http.StatusUnauthorized || op.conn != standing {
+				t.Errorf("on the connection that stands he gets %d, want 401 (still on it: %v)", s, op.conn == standing)
 			}
 		})
 	}
@@ -139,12 +143,6 @@ func TestForeignPageCannotAct(t *testing.T) {
 			t.Errorf("approve from a page of %q: %d, want %d", origin, res.StatusCode, want)
 		}
 	}
-}
-
-func (g *gate) connections() []*conn {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Collect(maps.Keys(g.open))
 }
 
 // A command is root on a node: it is audited before it runs, and without a

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -67,20 +69,35 @@ func goTest(name string, in io.Reader, show func(text string)) (count, error) {
 		case e.Action == "pass" && e.Test != "":
 			c.passed++
 			delete(output, key)
+		case e.Action == "skip" && e.Test != "":
+			delete(output, key)
 		case e.Action == "fail" && e.Test != "":
 			failedIn[e.Package] = true
 			c.failed = append(c.failed, key)
 			show(output[key])
+			delete(output, key)
 		case e.Action == "fail": // a package: did not build, panicked, or had failed tests
 			if !failedIn[e.Package] {
 				c.failed = append(c.failed, e.Package)
 			}
+			show(unended(output, key))
 			show(fmt.Sprintf("%sFAIL\t%s\t%.1fs\n", output[key], e.Package, e.Elapsed))
 		case e.Action == "pass":
 			show(fmt.Sprintf("ok  \t%s\t%.1fs\n", e.Package, e.Elapsed))
 		}
 	}
 	return c, lines.Err()
+}
+
+// unended is the output of the tests of a package that neither passed nor
+// failed: why it panicked, or where it hung, is there and nowhere else.
+func unended(output map[string]string, pkg string) (all string) {
+	for _, key := range slices.Sorted(maps.Keys(output)) {
+		if key != pkg && strings.HasPrefix(key, pkg) {
+			all += output[key]
+		}
+	}
+	return all
 }
 
 // suite is what we need of Ginkgo's report (ginkgo/v2/types.Report).

@@ -37,6 +37,12 @@ const broken = `{"ImportPath":"r","Action":"build-output","Output":"r.go:1: synt
 {"Action":"fail","Package":"r","Elapsed":0}
 `
 
+const died = `{"Action":"output","Package":"s","Test":"TestD","Output":"panic: boo\n"}
+{"Action":"output","Package":"s","Test":"TestSkipped","Output":"left out\n"}
+{"Action":"skip","Package":"s","Test":"TestSkipped","Elapsed":0.1}
+{"Action":"fail","Package":"s","Elapsed":0.2}
+`
+
 const specs = `[{"SuiteDescription":"scenarios","SuiteSucceeded":false,"SpecReports":[
 {"LeafNodeType":"BeforeSuite","State":"passed"},
 {"ContainerHierarchyTexts":["the three ways"],"LeafNodeText":"dhcp","LeafNodeType":"It","State":"passed"},
@@ -52,6 +58,7 @@ func TestCounts(t *testing.T) {
 		"all good":        {[]string{good}, "1 passed, 0 failed\n", false},
 		"one bad":         {[]string{good, bad}, "FAIL q TestB\n1 passed, 1 failed\n", true},
 		"does not build":  {[]string{good, broken}, "FAIL r\n1 passed, 1 failed\n", true},
+		"died":            {[]string{good, died}, "FAIL s\n1 passed, 1 failed\n", true},
 		"scenarios":       {[]string{good, specs}, "FAIL the three ways fallback It timedout\n2 passed, 1 failed\n", true},
 		"suite broke":     {[]string{good, `[{"SuiteDescription":"s","SpecialSuiteFailureReasons":["interrupted"]}]`}, "FAIL s interrupted\n1 passed, 1 failed\n", true},
 		"nothing was run": {[]string{""}, "0 passed, 0 failed\n", true},
@@ -77,18 +84,18 @@ func TestReportsAreNeverTakenForGood(t *testing.T) {
 func TestShowing(t *testing.T) {
 	keep := filepath.Join(t.TempDir(), "kept.json")
 	var out bytes.Buffer
-	if err := run([]string{"-show", keep}, strings.NewReader(good+bad+broken), &out); err != nil {
+	if err := run([]string{"-show", keep}, strings.NewReader(good+bad+broken+died), &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ok  \tp\t", "q_test.go:7: want 1", "FAIL\tq\t", "r.go:1: syntax error"} {
+	for _, want := range []string{"ok  \tp\t", "q_test.go:7: want 1", "FAIL\tq\t", "r.go:1: syntax error", "panic: boo"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("want %q in:\n%s", want, out.String())
 		}
 	}
-	if strings.Contains(out.String(), "noise") {
+	if strings.Contains(out.String(), "noise") || strings.Contains(out.String(), "left out") {
 		t.Errorf("output of a test that passed is shown:\n%s", out.String())
 	}
-	if kept, _ := os.ReadFile(keep); string(kept) != good+bad+broken {
+	if kept, _ := os.ReadFile(keep); string(kept) != good+bad+broken+died {
 		t.Errorf("kept %q", kept)
 	}
 }
