@@ -52,6 +52,8 @@ type Spec struct {
 	Incoming bool
 	// NoChannel leaves the port of the guest channel out.
 	NoChannel bool
+	// Running does not wait for cont.
+	Running bool
 }
 
 // Memory is a file a machine's memory is mapped from.
@@ -106,6 +108,9 @@ func (s Spec) Check() error {
 	}
 	if (s.Kernel == nil) == (s.USB == nil) {
 		bad("boots from a kernel or from a stick, one of them")
+	}
+	if k := s.Kernel; k != nil && (!filepath.IsAbs(k.Image) || !filepath.IsAbs(k.Initrd)) {
+		bad("kernel %s and initrd %s: need absolute paths", k.Image, k.Initrd)
 	}
 	for _, path := range s.Dir.Sockets() {
 		if len(path) > maxSocket {
@@ -162,7 +167,9 @@ func (s Spec) Args() []string {
 	if s.Incoming {
 		a.add("-incoming", "defer")
 	}
-	a.add("-S") // cards and disks first, then cont
+	if !s.Running {
+		a.add("-S") // cards and disks first, then cont
+	}
 	return a
 }
 
