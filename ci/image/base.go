@@ -34,7 +34,7 @@ func (b *Build) base(ctx context.Context, bin binaries, id recipe.Identity) (bas
 	if err != nil {
 		return baseLayer{}, err
 	}
-	sum, err := fileSum(bin.gocryptfs)
+	sum, _, err := fileSum(bin.gocryptfs)
 	if err != nil {
 		return baseLayer{}, err
 	}
@@ -43,22 +43,37 @@ func (b *Build) base(ctx context.Context, bin binaries, id recipe.Identity) (bas
 	return baseLayer{dir}, err
 }
 
+// kernelPackage returns the package with the kernel itself.
+func (b *Build) kernelPackage() (lock.Package, error) {
+	kernels := b.lock.Find(recipe.KernelPrefix)
+	if len(kernels) != 1 {
+		return lock.Package{}, fmt.Errorf("the lock has %d packages %s…, want exactly one kernel: run make image-lock", len(kernels), recipe.KernelPrefix)
+	}
+	return kernels[0], nil
+}
+
+// kernelVersion is what uname -r says.
+func kernelVersion(p lock.Package) string { return strings.TrimPrefix(p.Name, "linux-image-") }
+
+// version of the image is the day its packages were pinned.
+func (b *Build) version() string { return b.lock.Resolved.Format("2006.01.02") }
+
 // imageID names what all layers of an image have in common: the packages and
 // the recipe. It changes with neither g8os_core nor the machine that builds.
 func (b *Build) imageID() string { return recipe.Key(string(b.lock.Format()))[:16] }
 
-// basePackages are the packages of which the base takes something; the first is the
-// kernel's.
+// basePackages are the packages of which the base takes something; the first
+// is the kernel's.
 func (b *Build) basePackages() ([]lock.Package, error) {
-	kernels := b.lock.Find(recipe.KernelPrefix)
-	if len(kernels) != 1 {
-		return nil, fmt.Errorf("the lock has %d packages %s…, want exactly one kernel: run make image-lock", len(kernels), recipe.KernelPrefix)
+	kernel, err := b.kernelPackage()
+	if err != nil {
+		return nil, err
 	}
 	names := slices.Clone(recipe.Libraries)
 	for _, t := range recipe.Base {
 		names = append(names, t.Package)
 	}
-	packages := kernels
+	packages := []lock.Package{kernel}
 	for _, name := range names {
 		p, err := b.lock.Get(name)
 		if err != nil {
@@ -93,7 +108,7 @@ func (b *Build) makeBase(ctx context.Context, dir string, bin binaries, id recip
 		return err
 	}
 	t.Write("usr/bin/gocryptfs", 0o755, gocryptfs)
-	id.ID, id.Version, id.Arch, id.Kernel = b.imageID(), b.lock.Resolved.Format("2006.01.02"), lock.Arch, version
+	id.ID, id.Version, id.Arch, id.Kernel = b.imageID(), b.version(), lock.Arch, version
 	if err := recipe.Skeleton(t, id); err != nil {
 		return err
 	}
@@ -114,7 +129,7 @@ func (b *Build) addKernel(ctx context.Context, dir string, t *tree.Tree, spool *
 	if err := deb.Files(ctx, b.packages.Path(p), func(h *tar.Header, r io.Reader) error { return all.AddTar(h, r, spool) }); err != nil {
 		return "", err
 	}
-	version := strings.TrimPrefix(p.Name, "linux-image-")
+	version := kernelVersion(p)
 	vmlinuz := all.Get("boot/vmlinuz-" + version)
 	if vmlinuz == nil {
 		return "", fmt.Errorf("package %s has no boot/vmlinuz-%s", p.Name, version)
@@ -259,15 +274,14 @@ func writeEarly(dir string, t *tree.Tree, version string) error {
 	return os.WriteFile(filepath.Join(dir, "early", version, "modules.dep"), early.Bytes(), 0o644)
 }
 
-func fileSum(file string) (string, error) {
+// fileSum returns the SHA-256 and the size of a file.
+func fileSum(file string) (string, int64, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	n, err := io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), n, err
 }

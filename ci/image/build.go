@@ -36,11 +36,31 @@ func (b *Build) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	base, err := b.base(ctx, bin, recipe.Identity{})
+	var id recipe.Identity
+	tools, err := b.toolsLayer(ctx)
+	if err != nil {
+		return err
+	}
+	if tools != "" {
+		if id.Tools, id.Size, err = fileSum(tools); err != nil {
+			return err
+		}
+	}
+	base, err := b.base(ctx, bin, id)
 	if err != nil {
 		return err
 	}
 	return b.boot(bin, base)
+}
+
+// toolsLayer makes the tools layer. The base names it, so that a node knows
+// which to fetch; building the base alone does so when the layer was made
+// before, and makes none.
+func (b *Build) toolsLayer(ctx context.Context) (string, error) {
+	if b.BaseOnly && !b.isMade("tools", b.toolsKey()) {
+		return "", nil
+	}
+	return b.tools(ctx)
 }
 
 func (b *Build) prepare() error {

@@ -79,8 +79,8 @@ func addLinked(t, libraries *tree.Tree, at string) (added []string) {
 // linked returns the libraries and the loader that a program asks for; none
 // when it is no program.
 func linked(p string, f *tree.File) ([]string, error) {
-	if !f.IsFile() || strings.HasSuffix(p, ".ko") {
-		return nil, nil
+	if !f.IsFile() || strings.HasPrefix(p, "usr/share/") {
+		return nil, nil // firmware of virtual machines
 	}
 	head := make([]byte, 4)
 	if n, _ := f.Content.Reader().ReadAt(head, 0); n < 4 || !bytes.Equal(head, []byte(elf.ELFMAG)) {
@@ -89,6 +89,9 @@ func linked(p string, f *tree.File) ([]string, error) {
 	e, err := elf.NewFile(f.Content.Reader())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p, err)
+	}
+	if e.Type == elf.ET_REL { // modules of the kernel, programs for BPF
+		return nil, nil
 	}
 	if e.Machine != elf.EM_X86_64 {
 		return nil, fmt.Errorf("%s is for %s, the image is for x86-64", p, e.Machine)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +23,7 @@ func (b *Build) made(kind, key string, fill func(dir string) error) (string, err
 	if err := os.MkdirAll(top, 0o755); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(top, kind+"-"+key[:20])
+	dir := b.madeDir(kind, key)
 	unlock, err := hold(filepath.Join(top, "."+kind+".lock"))
 	if err != nil {
 		return "", err
@@ -44,6 +43,16 @@ func (b *Build) made(kind, key string, fill func(dir string) error) (string, err
 		return "", fmt.Errorf("making %s: %w", kind, explain(err, b.Cache))
 	}
 	return dir, os.Rename(aside, dir)
+}
+
+func (b *Build) madeDir(kind, key string) string {
+	return filepath.Join(b.Cache, "made", kind+"-"+key[:20])
+}
+
+// isMade says that what these inputs give is in the cache.
+func (b *Build) isMade(kind, key string) bool {
+	_, err := os.Stat(b.madeDir(kind, key))
+	return err == nil
 }
 
 // sweep takes away what a killed build left, and the oldest of many. The lock
@@ -118,10 +127,4 @@ func explain(err error, dir string) error {
 	var free unix.Statfs_t
 	_ = unix.Statfs(dir, &free)
 	return fmt.Errorf("%w; the disk of %s is full (%d MB free): make room, or put the cache elsewhere with G8OS_CACHE=DIR; nothing half-made was left", err, dir, int64(free.Bavail)*free.Bsize/1e6)
-}
-
-// missing says that a file is not there.
-func missing(file string) bool {
-	_, err := os.Stat(file)
-	return errors.Is(err, fs.ErrNotExist)
 }
