@@ -1,0 +1,146 @@
+package pid1
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/g8os/g8os/core/pid1/keep"
+	"github.com/g8os/g8os/core/pid1/layers"
+	"github.com/g8os/g8os/core/pid1/modules"
+	"github.com/g8os/g8os/core/pid1/reap"
+	"github.com/g8os/g8os/core/pid1/state"
+)
+
+// A task is something that PID 1 does for ever, side by side with the others.
+type task struct {
+	name string
+	run  func(m *Machine, ctx context.Context)
+}
+
+// early are begun when stage 1 is done, also in a template that is held: nothing
+// of the node, and nothing random, may be in them.
+var early = []task{
+	{"reap", func(m *Machine, ctx context.Context) { reap.Run(ctx, m.Log) }},
+	{"drivers", (*Machine).drivers},
+	{"devices", (*Machine).devices},
+}
+
+// late are begun when the machine is this node: its disk is there, or is not
+// going to be.
+var late = []task{
+	{"core", (*Machine).keepCore},
+	{"disks", (*Machine).watchDisks},
+	{"tools", (*Machine).watchTools},
+}
+
+func (m *Machine) start(ctx context.Context, tasks []task) {
+	for _, t := range tasks {
+		go t.run(m, ctx)
+	}
+}
+
+// drivers loads modules for the devices that are there, and those that come.
+func (m *Machine) drivers(ctx context.Context) {
+	if m.hardware == nil {
+		return
+	}
+	m.hardware.Scan()
+	go func() {
+		m.load(soonModules...)
+		m.mark("file systems")
+	}()
+	m.hardware.Run(ctx)
+}
+
+// devices hands out what the kernel tells of devices.
+func (m *Machine) devices(context.Context) {
+	for m.events != nil {
+		ev, err := m.events.Next()
+		switch {
+		case errors.Is(err, modules.ErrLost):
+			m.Log.Warn("devices: looking at all of them again", "error", err)
+			if m.hardware != nil {
+				m.hardware.Scan()
+			}
+			m.storage.wake()
+			continue
+		case err != nil:
+			m.notice("devices that come later are not seen", err)
+			return
+		}
+		if m.hardware != nil {
+			m.hardware.Take(ev)
+		}
+		m.storage.take(ev)
+	}
+}
+
+// The daemon's log on disk: this much twice.
+const (
+	coreLog    = "/var/log/g8os/core.log"
+	coreLogMax = 4 << 20
+)
+
+// keepCore keeps g8os_core running.
+func (m *Machine) keepCore(ctx context.Context) {
+	p := keep.Program{
+		Name: "g8os_core",
+		Argv: []string{layers.Core, "run"},
+		Env:  []string{"PATH=" + Path, "HOME=/root", "LANG=C.UTF-8"},
+		Out:  keep.NewLog(coreLog, coreLogMax, m.heard),
+		Began: func(p *os.Process) {
+			m.mark("g8os_core run")
+			m.setCore(p, "")
+		},
+		Ended: func(why string, _ time.Duration) { m.setCore(nil, why) },
+		Grace: 5 * time.Second,
+		Log:   m.Log,
+	}
+	p.Run(ctx)
+}
+
+func (m *Machine) setCore(p *os.Process, why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.core, m.facts.Core = p, why
+}
+
+// reload has g8os_core read its configuration again.
+func (m *Machine) reload() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.core != nil {
+		_ = m.core.Signal(syscall.SIGHUP) // if it is gone, the next one reads it anyway
+	}
+}
+
+// watchDisks uses what comes after boot: a boot medium, a tools layer. A state
+// disk that comes now is for the next boot.
+func (m *Machine) watchDisks(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.storage.changed:
+		}
+		found := m.storage.look()
+		if m.useMedium(found) {
+			m.reload()
+		}
+		m.useTools(found)
+	}
+}
+
+// watchTools mounts a tools layer that is fetched while the node runs.
+func (m *Machine) watchTools(ctx context.Context) {
+	if m.Args.NoTools || m.Facts().State == "" {
+		return
+	}
+	err := layers.Watch(ctx, state.ToolsDir, func() bool { return !m.useTools(nil) && m.Facts().Tools == "" })
+	if err != nil {
+		m.Log.Warn("a tools layer that is fetched is mounted at the next boot", "error", err)
+	}
+}
