@@ -82,7 +82,7 @@ type body interface {
 }
 
 func (n *Node) body() body {
-	if n.plan.Fidelity == fidelityVM {
+	if n.plan.Fidelity == topology.Virtual {
 		return vmBody{netnsBody{n}}
 	}
 	return netnsBody{n}

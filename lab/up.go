@@ -241,7 +241,7 @@ func (l *Lab) create(m topology.Machine) (*machine.Maker, error) {
 func (l *Lab) plug(ctx context.Context, off []topology.Machine, makers []*machine.Maker) error {
 	all := map[string][]fabric.Port{}
 	for i, m := range off {
-		if m.Fidelity == fidelityVM {
+		if m.Fidelity == topology.Virtual {
 			continue // taps, once QEMU runs
 		}
 		for _, p := range ports(m) {

@@ -144,11 +144,8 @@ func (s *Switch) Plug(into int, p Port) error {
 }
 
 func plug(h *netlink.Handle, into int, p Port) error {
-	if old, err := h.LinkByName(p.Name()); err == nil {
-		// The kernel takes it away by itself when the earlier machine is gone.
-		if err := h.LinkDel(old); err != nil && !errors.Is(err, syscall.ENODEV) {
-			return fmt.Errorf("take away its old cable: %w", err)
-		}
+	if err := remove(h, p); err != nil {
+		return err
 	}
 	mac, err := net.ParseMAC(p.MAC)
 	if err != nil {
@@ -165,6 +162,19 @@ func plug(h *netlink.Handle, into int, p Port) error {
 		return err
 	}
 	return h.LinkSetUp(link)
+}
+
+// remove takes away what is left of an earlier machine's cable.
+func remove(h *netlink.Handle, p Port) error {
+	old, err := h.LinkByName(p.Name())
+	if err != nil {
+		return nil // there is none
+	}
+	// The kernel takes it away by itself when the earlier machine is gone.
+	if err := h.LinkDel(old); err != nil && !errors.Is(err, syscall.ENODEV) {
+		return fmt.Errorf("take away its old cable: %w", err)
+	}
+	return nil
 }
 
 // Unplug takes a port away with its cable, and with that the NIC at the other end.

@@ -106,9 +106,7 @@ func (t *Topology) checkGroup(r *reader, g *Group, taken map[string]string) {
 	if len(g.Name) > MaxNodeName-5 {
 		r.fail(g.line, "name", "%q: want at most %d letters, a number follows", g.Name, MaxNodeName-5)
 	}
-	if g.Fidelity != "netns" {
-		r.fail(g.line, "fidelity", "%q: want netns, the only one so far", g.Fidelity)
-	}
+	t.checkVM(r, g)
 	if g.Clock != "" {
 		if _, err := time.ParseDuration(g.Clock); err != nil {
 			r.fail(g.line, "clock", "%q: want a duration such as -48h", g.Clock)

@@ -84,18 +84,19 @@ func (r *reader) leg(key string, n *yaml.Node) Leg {
 }
 
 func (r *reader) group(key string, n *yaml.Node) Group {
-	g := Group{line: n.Line, Count: 1, Fidelity: "netns"}
+	g := Group{line: n.Line, Count: 1, Fidelity: NetNS, VM: defaultVM()}
 	r.object(key, n, map[string]field{
 		"name": r.text(&g.Name, "a name"),
 		"count": func(key string, n *yaml.Node) {
 			g.counted = true
 			value(r, &g.Count, "a number from 0 to 1000", parseCount)(key, n)
 		},
-		"fidelity": r.text(&g.Fidelity, "netns"),
+		"fidelity": r.text(&g.Fidelity, "netns or vm"),
+		"vm":       func(key string, n *yaml.Node) { g.VM = r.vm(key, n) },
 		"nics":     r.list(func(key string, n *yaml.Node) { g.NICs = append(g.NICs, r.nic(key, n)) }),
 		"net_toml": r.text(&g.NetTOML, "the text of a net.toml"),
 		"clock":    r.text(&g.Clock, "a duration such as -48h"),
-	}, "name, count, fidelity, nics, net_toml, clock")
+	}, "name, count, fidelity, vm, nics, net_toml, clock")
 	return g
 }
 

@@ -28,6 +28,7 @@ type Plan struct {
 type Machine struct {
 	Name     string        `json:"name"`
 	Fidelity string        `json:"fidelity,omitempty"`
+	VM       *VM           `json:"vm,omitempty"` // of a node of fidelity vm
 	Ports    []Port        `json:"ports"`
 	NetTOML  string        `json:"net_toml,omitempty"`
 	Clock    time.Duration `json:"clock,omitempty"`
@@ -113,12 +114,30 @@ func (t *Topology) Plan(lab string) (*Plan, error) {
 		errs = append(errs, err)
 		p.Nodes = append(p.Nodes, nodes...)
 	}
+	errs = append(errs, p.checkMACs(t.file))
 	for i := range p.Nodes {
 		if p.Nodes[i].NetTOML == "" {
 			p.Nodes[i].NetTOML = p.netTOML(p.Nodes[i])
 		}
 	}
 	return p, errors.Join(errs...)
+}
+
+// checkMACs refuses a MAC that two NICs of the lab have: one would get the
+// other's frames.
+func (p *Plan) checkMACs(file string) error {
+	owner := map[string]string{}
+	var errs []error
+	for _, m := range slices.Concat(p.ACs, p.DHCP, p.Nodes) {
+		for _, port := range m.Ports {
+			who := port.NIC + " of " + m.Name
+			if first, twice := owner[port.MAC]; twice {
+				errs = append(errs, fmt.Errorf("%s: mac: %s of %s is also that of %s", file, port.MAC, who, first))
+			}
+			owner[port.MAC] = who
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // group works out the nodes of a group. A full segment is one error, however
@@ -143,6 +162,9 @@ func (t *Topology) node(lab string, g Group, i int, used map[netip.Addr]string) 
 	}
 	clock, _ := time.ParseDuration(g.Clock) // checked when read; empty is 0
 	m := Machine{Name: name, Fidelity: g.Fidelity, NetTOML: g.NetTOML, Clock: clock}
+	if g.Fidelity == Virtual {
+		m.VM = &g.VM
+	}
 	for j, n := range g.NICs {
 		port := Port{NIC: nicName(j), Segment: n.Segment, MAC: n.MAC, Method: n.Method}
 		if port.MAC == "" {

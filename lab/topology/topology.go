@@ -79,13 +79,34 @@ type Leg struct {
 type Group struct {
 	Name     string `yaml:"name"`     // the nodes are NAME-1, NAME-2, …; just NAME without a count
 	Count    int    `yaml:"count"`    // default 1
-	Fidelity string `yaml:"fidelity"` // netns
+	Fidelity string `yaml:"fidelity"` // netns | vm; default netns
+	VM       VM     `yaml:"vm"`       // what the machine is, at fidelity vm
 	NICs     []NIC  `yaml:"nics"`
 	NetTOML  string `yaml:"net_toml"` // the whole net.toml instead of the derived one
 	Clock    string `yaml:"clock"`    // how far the nodes' clocks are off, for example -48h
 
 	line    int
 	counted bool // count is in the file
+}
+
+// Fidelities: what a node is made of.
+const (
+	NetNS   = "netns" // namespaces of this kernel
+	Virtual = "vm"    // a QEMU machine that boots the Bootstrap OS
+)
+
+// VM is the machine of a node of fidelity vm. Sizes are in MiB.
+type VM struct {
+	Memory   int    `yaml:"memory" json:"memory"`               // default 192
+	CPUs     int    `yaml:"cpus" json:"cpus"`                   // default 1
+	Boot     string `yaml:"boot" json:"boot"`                   // kernel | usb: the whole image on a stick; default kernel
+	Firmware string `yaml:"firmware" json:"firmware,omitempty"` // bios | uefi, for usb; default uefi
+	State    []int  `yaml:"state" json:"state"`                 // sizes of disks; the first is the state disk; default one of 512
+	Tools    bool   `yaml:"tools" json:"tools,omitempty"`       // the tools layer is on a disk of its own
+	Cold     bool   `yaml:"cold" json:"cold,omitempty"`         // boots instead of being a clone of a template
+	Append   string `yaml:"append" json:"append,omitempty"`     // more kernel arguments
+
+	line int
 }
 
 // NIC is a network interface of a node. The first is eth0.
