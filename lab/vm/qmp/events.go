@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-
-	goqemu "github.com/digitalocean/go-qemu/qmp"
 )
 
 // kept is how many events a session remembers for those who wait for one.
@@ -25,22 +23,19 @@ func newEvents() *events {
 	return &events{more: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// drain reads until the connection ends: an event nobody takes would block
-// every command.
-func (e *events) drain(stream <-chan goqemu.Event) {
-	defer close(e.ended)
-	for ev := range stream {
-		e.mu.Lock()
-		e.log = append(e.log, Event{Name: ev.Event, Data: ev.Data})
-		if over := len(e.log) - kept; over > 0 {
-			e.log = e.log[over:]
-			e.first += over
-		}
-		close(e.more)
-		e.more = make(chan struct{})
-		e.mu.Unlock()
+func (e *events) add(ev Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.log = append(e.log, ev)
+	if over := len(e.log) - kept; over > 0 {
+		e.log = e.log[over:]
+		e.first += over
 	}
+	close(e.more)
+	e.more = make(chan struct{})
 }
+
+func (e *events) end() { close(e.ended) }
 
 func (e *events) closed() bool {
 	select {
@@ -65,7 +60,7 @@ func (e *events) since(n int) ([]Event, int, <-chan struct{}) {
 // before the call.
 func (c *Conn) Wait(ctx context.Context, fits func(Event) bool) (Event, error) {
 	for n := 0; ; {
-		news, next, more := c.events.since(n)
+		news, next, more := c.filter.events.since(n)
 		for _, ev := range news {
 			if fits(ev) {
 				return ev, nil
@@ -74,8 +69,8 @@ func (c *Conn) Wait(ctx context.Context, fits func(Event) bool) (Event, error) {
 		n = next
 		select {
 		case <-more:
-		case <-c.events.ended:
-			if last, _, _ := c.events.since(n); len(last) > 0 {
+		case <-c.filter.events.ended:
+			if last, _, _ := c.filter.events.since(n); len(last) > 0 {
 				continue
 			}
 			return Event{}, ErrClosed

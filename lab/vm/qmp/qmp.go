@@ -2,14 +2,14 @@
 // Protocol), through go-qemu.
 //
 // It promises what go-qemu's monitor does not: every call ends by its deadline,
-// or after Patience if it has none; events never block a command; a reply is
-// the reply to the command that was asked. It keeps to that by one goroutine
-// that owns the monitor, a second that always drains events, an id on every
-// command, and by closing the connection when a deadline passes: a Conn that
-// failed that way stays closed.
+// or after Patience if it has none; events never block a command, are never
+// taken for its reply, and never overwrite it while it is read; a reply that is
+// too long is an error and not the end. It keeps to that by a filter between
+// the two (filter.go), by one goroutine that owns the monitor, and by closing
+// the connection when a deadline passes: a Conn that failed that way stays
+// closed.
 //
 // QEMU serves one client per socket: open a Conn for a short action, close it.
-// Replies are bounded by go-qemu at 64 KiB, so query-qmp-schema is not for here.
 package qmp
 
 import (
@@ -19,9 +19,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	goqemu "github.com/digitalocean/go-qemu/qmp"
@@ -36,25 +34,23 @@ var ErrClosed = errors.New("the monitor connection is closed (has QEMU ended?)")
 
 // Event is something QEMU told without being asked.
 type Event struct {
-	Name string
-	Data map[string]any
+	Name string         `json:"event"`
+	Data map[string]any `json:"data"`
 }
 
 // Conn is one session with a monitor.
 type Conn struct {
 	path   string
 	mon    *goqemu.SocketMonitor
+	filter *filter
 	asks   chan ask
-	events *events
 	done   chan struct{} // closed by Close
 	close  func() error
-	last   atomic.Int64 // number of the last command
 }
 
 // ask is a command on its way to the owner.
 type ask struct {
 	line  []byte
-	id    string
 	file  *os.File
 	reply chan<- answer
 }
@@ -69,54 +65,25 @@ type answer struct {
 func Dial(ctx context.Context, path string) (*Conn, error) {
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	for {
-		c, err := dialOnce(ctx, path)
-		// The handshake takes an event that comes first for its answer; every
-		// reply would then belong to the command before. The next session has
-		// its events behind it.
-		if !errors.Is(err, errOffByOne) || ctx.Err() != nil {
-			return c, err
-		}
-	}
-}
-
-var errOffByOne = errors.New("an event came in the middle of the handshake")
-
-func dialOnce(ctx context.Context, path string) (*Conn, error) {
 	fail := func(err error) (*Conn, error) { return nil, fmt.Errorf("QEMU monitor %s: %w", short(path), err) }
-	mon, err := goqemu.NewSocketMonitor("unix", path, Patience)
+	f, mon, err := newFilter(ctx, path)
 	if err != nil {
 		return fail(err)
 	}
-	connected := make(chan error, 1)
-	go func() { connected <- mon.Connect() }()
-	select {
-	case err := <-connected:
-		if err != nil {
-			_ = mon.Disconnect()
-			return fail(fmt.Errorf("handshake: %w", err))
+	stop := context.AfterFunc(ctx, f.close)
+	err = mon.Connect()
+	if !stop() || err != nil {
+		f.close()
+		_ = mon.Disconnect()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("does not answer: %w (QEMU hangs, or another client holds the socket)", ctx.Err())
 		}
-	case <-ctx.Done():
-		// Disconnect must not run beside Connect; it follows it whenever that
-		// ends, at the latest with QEMU.
-		go func() { <-connected; _ = mon.Disconnect() }()
-		return fail(fmt.Errorf("does not answer: %w (QEMU hangs, or another client holds the socket)", ctx.Err()))
+		return fail(err)
 	}
-	c := newConn(path, mon)
-	if err := c.Run(ctx, "query-name", nil, nil); err != nil {
-		_ = c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func newConn(path string, mon *goqemu.SocketMonitor) *Conn {
-	c := &Conn{path: path, mon: mon, asks: make(chan ask), done: make(chan struct{}), events: newEvents()}
-	c.close = sync.OnceValue(func() error { close(c.done); return mon.Disconnect() })
-	stream, _ := mon.Events(context.Background()) // never fails
-	go c.events.drain(stream)
+	c := &Conn{path: path, mon: mon, filter: f, asks: make(chan ask), done: make(chan struct{})}
+	c.close = sync.OnceValue(func() error { close(c.done); f.close(); return mon.Disconnect() })
 	go c.own()
-	return c
+	return c, nil
 }
 
 // own is the one goroutine that runs commands.
@@ -127,29 +94,13 @@ func (c *Conn) own() {
 			return
 		case a := <-c.asks:
 			raw, err := c.mon.RunWithFile(a.line, a.file)
-			value, err := readReply(raw, err, a.id)
-			a.reply <- answer{value, err}
+			var r struct{ Return json.RawMessage }
+			if err == nil {
+				err = json.Unmarshal(raw, &r)
+			}
+			a.reply <- answer{r.Return, err}
 		}
 	}
-}
-
-// readReply checks that a reply is the one to the command with this id.
-// Errors of QEMU have lost their id on the way; Dial's first command cannot fail.
-func readReply(raw []byte, err error, id string) (json.RawMessage, error) {
-	if err != nil {
-		return nil, err
-	}
-	var r struct {
-		ID     string          `json:"id"`
-		Return json.RawMessage `json:"return"`
-	}
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, fmt.Errorf("reply %.80q: %w", raw, err)
-	}
-	if r.ID != id {
-		return nil, errOffByOne
-	}
-	return r.Return, nil
 }
 
 // Run executes a command. args is marshalled, nil for none; the value QEMU
@@ -170,16 +121,11 @@ func (c *Conn) run(ctx context.Context, command string, args any, file *os.File,
 	fail := func(err error) error {
 		return fmt.Errorf("ask QEMU (%s) %s: %w", short(c.path), command, err)
 	}
-	id := strconv.FormatInt(c.last.Add(1), 10)
-	request := map[string]any{"execute": command, "id": id}
-	if args != nil {
-		request["arguments"] = args
-	}
-	line, err := json.Marshal(request)
+	line, err := json.Marshal(goqemu.Command{Execute: command, Args: args})
 	if err != nil {
 		return fail(err)
 	}
-	value, err := c.send(ctx, ask{line: append(line, '\n'), id: id, file: file})
+	value, err := c.send(ctx, ask{line: append(line, '\n'), file: file})
 	if err != nil {
 		return fail(err)
 	}
@@ -206,8 +152,8 @@ func (c *Conn) send(ctx context.Context, a ask) (json.RawMessage, error) {
 	}
 	select {
 	case r := <-reply:
-		if r.err != nil && c.events.closed() {
-			r.err = ErrClosed // go-qemu says "unexpected end of JSON input"
+		if r.err != nil && c.filter.events.closed() {
+			r.err = fmt.Errorf("%w: %v", ErrClosed, r.err) // go-qemu says "unexpected end of JSON input"
 		}
 		return r.value, r.err
 	case <-ctx.Done():
