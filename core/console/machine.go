@@ -24,7 +24,9 @@ func Uptime() time.Duration {
 func fill(f *screen.Facts) {
 	f.Uptime = Uptime()
 	if f.Hostname == "" {
-		f.Hostname, _ = os.Hostname()
+		if name, _ := os.Hostname(); name != "(none)" { // the kernel's word for it
+			f.Hostname = name
+		}
 	}
 	if f.Kernel == "" {
 		f.Kernel = kernel()

@@ -1,10 +1,15 @@
 package pid1
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-// heard gets each line g8os_core writes. The kernel's log gets those that tell
-// of a new phase: it is small, and a console should stay readable.
+// heard gets each line g8os_core writes, and so does the boot log. The kernel's
+// log gets those that tell of a new phase: it is small, and a console should
+// stay readable.
 func (m *Machine) heard(line string) {
+	fmt.Fprintln(m.with.daemon, line)
 	if phase, ok := phaseLine(line); ok {
 		m.Log.Info("node", "is", phase)
 	}

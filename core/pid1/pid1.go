@@ -48,6 +48,7 @@ type Machine struct {
 	events   *modules.Events
 	storage  *storage
 	gate     *gate
+	with     *attendants
 
 	mu      sync.Mutex
 	facts   Facts
@@ -76,11 +77,15 @@ func Main() {
 	unix.Umask(0o022)
 	m.stage1()
 	m.gate = newGate(m.Args.Hold)
+	m.attend()
 	ctx := context.Background()
-	m.start(ctx, early)
-	m.hold(ctx)
-	m.stage2(ctx)
-	m.start(ctx, late)
+	m.guarded(func() {
+		m.start(ctx, early)
+		m.hold(ctx)
+		m.start(ctx, soon)
+		m.stage2(ctx)
+		m.start(ctx, late)
+	})
 	select {}
 }
 

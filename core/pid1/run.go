@@ -3,6 +3,7 @@ package pid1
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -26,19 +27,29 @@ var early = []task{
 	{"reap", func(m *Machine, ctx context.Context) { reap.Run(ctx, m.Log) }},
 	{"drivers", (*Machine).drivers},
 	{"devices", (*Machine).devices},
+	{"power", (*Machine).listen},
+}
+
+// soon are begun at "go", before the disks are there.
+var soon = []task{
+	{"console", (*Machine).show},
+	{"watchdog", (*Machine).watch},
 }
 
 // late are begun when the machine is this node: its disk is there, or is not
 // going to be.
 var late = []task{
 	{"core", (*Machine).keepCore},
+	{"boot log", (*Machine).keepLog},
+	{"buttons", (*Machine).buttons},
+	{"services", (*Machine).serve},
 	{"disks", (*Machine).watchDisks},
 	{"tools", (*Machine).watchTools},
 }
 
 func (m *Machine) start(ctx context.Context, tasks []task) {
 	for _, t := range tasks {
-		go t.run(m, ctx)
+		go m.guarded(func() { t.run(m, ctx) })
 	}
 }
 
@@ -47,12 +58,10 @@ func (m *Machine) drivers(ctx context.Context) {
 	if m.hardware == nil {
 		return
 	}
+	go m.hardware.Run(ctx)
 	m.hardware.Scan()
-	go func() {
-		m.load(soonModules...)
-		m.mark("file systems")
-	}()
-	m.hardware.Run(ctx)
+	m.load(soonModules...)
+	m.mark("file systems")
 }
 
 // devices hands out what the kernel tells of devices.
@@ -86,6 +95,7 @@ const (
 
 // keepCore keeps g8os_core running.
 func (m *Machine) keepCore(ctx context.Context) {
+	defer close(m.with.coreGone)
 	p := keep.Program{
 		Name: "g8os_core",
 		Argv: []string{layers.Core, "run"},
@@ -94,18 +104,31 @@ func (m *Machine) keepCore(ctx context.Context) {
 		Began: func(p *os.Process) {
 			m.mark("g8os_core run")
 			m.setCore(p, "")
+			if m.hardware != nil {
+				m.hardware.Release()
+			}
 		},
-		Ended: func(why string, _ time.Duration) { m.setCore(nil, why) },
+		Ended: func(why string, in time.Duration) { m.setCore(nil, coreGone(why, in)) },
 		Grace: 5 * time.Second,
 		Log:   m.Log,
 	}
-	p.Run(ctx)
+	p.Run(m.untilEnd(ctx))
+}
+
+// coreGone is what the first screen says meanwhile.
+func coreGone(why string, in time.Duration) string {
+	when := "at once"
+	if in > 0 {
+		when = "in " + in.String()
+	}
+	return fmt.Sprintf("is not running (%s), is started again %s", why, when)
 }
 
 func (m *Machine) setCore(p *os.Process, why string) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.core, m.facts.Core = p, why
+	m.mu.Unlock()
+	m.with.console.Changed()
 }
 
 // reload has g8os_core read its configuration again.

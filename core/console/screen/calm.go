@@ -58,7 +58,10 @@ func (c *Calm) Step(up time.Duration, v View, width int) (text string, again tim
 // new address; being managed is worth most.
 func (c *Calm) due(v View) time.Duration {
 	if c.shown == "" {
-		return c.pending
+		if v.Status == nil {
+			return c.pending + patience // g8os_core is about to say more
+		}
+		return c.pending + settle
 	}
 	gap := max(c.gap, minGap)
 	if p := phaseOf(v); p == lastPhase && c.phase != p {

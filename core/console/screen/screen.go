@@ -174,6 +174,7 @@ func ladder(phase string) string {
 func (d *drawing) key(v View) {
 	s := v.Status
 	if s == nil || s.Fingerprint == "" {
+		d.blank()
 		return
 	}
 	if s.Phase != "unlock" || v.Waiting < patience && !strings.Contains(s.LastError, "refused") {
