@@ -131,7 +131,7 @@ func (b build) changelog(tree string, p pkg) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s (%s) unstable; urgency=medium\n\n  * Built from this commit; git log has the history.\n\n -- G8OS <g8os@localhost>  %s\n",
+	fmt.Fprintf(w, "%s (%s) unstable; urgency=medium\n\n  * Built from this commit; git log has the history.\n\n -- G8OS <g8os@users.noreply.github.com>  %s\n",
 		p.name, b.version, b.when.Format(time.RFC1123Z))
 	if err := w.Close(); err != nil {
 		return err
