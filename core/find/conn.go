@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,30 +22,7 @@ type Conn struct {
 	url  *url.URL
 	wire *wire
 	tls  *tls.Conn
-	http *http.ClientConn
-}
-
-// prepare puts HTTP/1.1 on the connection.
-func (c *Conn) prepare(ctx context.Context) error {
-	once := c.tls
-	tr := &http.Transport{
-		ReadBufferSize: 4096, WriteBufferSize: 4096,
-		MaxResponseHeaderBytes: 16 << 10,
-		DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
-			if once == nil {
-				return nil, errors.New("the connection to the AC is used up")
-			}
-			conn := once
-			once = nil
-			return conn, nil
-		},
-	}
-	cc, err := tr.NewClientConn(ctx, "https", c.url.Host)
-	if err != nil {
-		return fmt.Errorf("HTTP with %s: %w", c.url.Host, err)
-	}
-	c.http = cc
-	return nil
+	http *exchange
 }
 
 // State is that of the TLS connection.
@@ -56,7 +32,7 @@ func (c *Conn) State() tls.ConnectionState { return c.tls.ConnectionState() }
 func (c *Conn) Binding() ([]byte, error) { return api.Binding(c.State()) }
 
 // Close ends the connection.
-func (c *Conn) Close() { _ = c.http.Close() }
+func (c *Conn) Close() { c.http.close() }
 
 // wire is the TCP connection. While an answer is awaited it is closed with a
 // reset, so that the kernel forgets what it has not delivered. Otherwise a
@@ -76,7 +52,7 @@ func (w *wire) Close() error {
 
 // RoundTrip sends one request on this connection, so that a Conn can stand
 // where an http.Client wants a transport.
-func (c *Conn) RoundTrip(r *http.Request) (*http.Response, error) { return c.http.RoundTrip(r) }
+func (c *Conn) RoundTrip(r *http.Request) (*http.Response, error) { return c.http.roundTrip(r) }
 
 // URL is the address of a path on this AC.
 func (c *Conn) URL(path string) string { return c.url.JoinPath(path).String() }
@@ -107,7 +83,7 @@ func (c *Conn) do(ctx context.Context, method, path string, body []byte, out any
 		req.Header.Set("Content-Type", "application/json")
 	}
 	c.wire.waiting.Store(true)
-	resp, err := c.http.RoundTrip(req)
+	resp, err := c.http.roundTrip(req)
 	if err != nil {
 		return fmt.Errorf("%s on %s: %w", path, c.url.Host, err)
 	}

@@ -63,10 +63,7 @@ func (f *Finder) Open(ctx context.Context, t Target, cert *tls.Certificate) (*Co
 		_ = raw.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", t.Controller, err)
 	}
-	if err := c.prepare(ctx); err != nil {
-		_ = raw.Close()
-		return nil, err
-	}
+	c.http = newExchange(c.tls)
 	if doubtful {
 		if err := f.repairClock(ctx, c); err != nil {
 			c.Close()

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/internal/testenv"
@@ -128,10 +130,32 @@ func TestAKilledDaemonIsSeenAndTheVolumeOpensAgain(t *testing.T) {
 	wantState(t, v, Mounted)
 }
 
+// hang stops a process, and waits until every thread of it has: one of them
+// takes the signal, and the others may answer until it had its turn.
+func hang(t *testing.T, pid int) {
+	t.Helper()
+	must(t, syscall.Kill(pid, syscall.SIGSTOP))
+	runs := func(stat string) bool {
+		text, err := os.ReadFile(stat)
+		state := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		return err == nil && len(state) > 0 && state[0] != "T"
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task/*/stat"))
+		must(t, err)
+		if len(threads) > 0 && !slices.ContainsFunc(threads, runs) {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("process %d does not stop", pid)
+		}
+	}
+}
+
 func TestAHungDaemonDoesNotHangUs(t *testing.T) {
 	v := made(t)
 	must(t, v.Mount(t.Context(), password))
-	must(t, syscall.Kill(v.daemon().ID().PID, syscall.SIGSTOP))
+	hang(t, v.daemon().ID().PID)
 	wantState(t, v, Dead)
 	must(t, v.Unmount(t.Context()))
 	must(t, v.Mount(t.Context(), password))
