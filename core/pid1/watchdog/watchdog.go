@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -21,49 +22,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Settings are a watchdog's numbers.
+// Settings are the numbers of the watchdogs.
 type Settings struct {
-	Device  string        // where it is
-	Timeout time.Duration // unfed for so long, it resets the machine; whole seconds
-	Parts   int           // it is fed this often in that time
-	Appear  time.Duration // how long to wait for its driver
-	Look    time.Duration // how often meanwhile
+	Devices string        // where they are: a pattern
+	Timeout time.Duration // unfed for so long, they reset the machine; whole seconds
+	Feed    time.Duration // how often they are fed, and new ones looked for; some have less than Timeout
+	Appear  time.Duration // when to say that there is none: drivers take their time
 }
 
 // Default are the settings of a node. The time is long enough for a machine
 // that is short of everything, and short enough to be worth having.
-var Default = Settings{Device: "/dev/watchdog", Timeout: 30 * time.Second, Parts: 6, Appear: 15 * time.Second, Look: time.Second}
+var Default = Settings{Devices: "/dev/watchdog[0-9]*", Timeout: 30 * time.Second, Feed: 5 * time.Second, Appear: 2 * time.Minute}
 
-// Watchdog is the machine's watchdog.
+// Watchdog is the machine's watchdogs: one that cannot reset it (a strap on the
+// board, a hypervisor) must not stand in for one that can.
 type Watchdog struct {
 	s      Settings
 	pulses *Pulses
 	log    *slog.Logger
 
-	mu  sync.Mutex
-	dev *os.File // nil: none, or disarmed
-	off bool
+	mu   sync.Mutex
+	devs map[string]*os.File // nil for one that cannot be used
+	off  bool
 }
 
-// New prepares a watchdog and touches nothing.
+// New prepares the watchdogs and touches nothing.
 func New(s Settings, pulses *Pulses, log *slog.Logger) *Watchdog {
-	return &Watchdog{s: s, pulses: pulses, log: log}
+	return &Watchdog{s: s, pulses: pulses, log: log, devs: map[string]*os.File{}}
 }
 
-// Run waits for the device, arms it, and feeds it until ctx ends. It stays
+// Run arms every watchdog that comes, and feeds them until ctx ends. They stay
 // armed then: who ends Run must Disarm, or be reset.
 func (w *Watchdog) Run(ctx context.Context) {
-	timeout, err := w.find(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			w.log.Info("no watchdog: a machine that hangs is not reset by itself", "error", err)
-		}
-		return
-	}
-	tick := time.NewTicker(timeout / time.Duration(w.s.Parts))
+	tick := time.NewTicker(w.s.Feed)
 	defer tick.Stop()
-	hungry := false
-	for {
+	said, hungry := false, false
+	for waited := time.Duration(0); ; waited += w.s.Feed {
+		if n := w.arm(); n == 0 && !said && waited >= w.s.Appear {
+			said = true
+			w.log.Info("no watchdog: a machine that hangs is not reset by itself", "looked_for", w.s.Devices)
+		}
 		names := w.pulses.stuck()
 		switch {
 		case len(names) == 0:
@@ -71,7 +69,7 @@ func (w *Watchdog) Run(ctx context.Context) {
 			hungry = false
 		case !hungry:
 			hungry = true
-			w.log.Error("PID 1 has stopped in part; the watchdog will reset the machine", "stuck", strings.Join(names, ", "), "timeout", timeout)
+			w.log.Error("PID 1 has stopped in part: a watchdog, where there is one, resets the machine", "stuck", strings.Join(names, ", "), "timeout", w.s.Timeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -81,46 +79,47 @@ func (w *Watchdog) Run(ctx context.Context) {
 	}
 }
 
-// find waits for the driver, which may still be on its way.
-func (w *Watchdog) find(ctx context.Context) (time.Duration, error) {
-	look := time.NewTicker(w.s.Look)
-	defer look.Stop()
-	for waited := time.Duration(0); ; waited += w.s.Look {
-		timeout, err := w.arm()
-		if err == nil || waited >= w.s.Appear || !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENODEV) {
-			return timeout, err
-		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-look.C:
-		}
-	}
-}
-
-// arm opens the device, which starts it, and returns the time it really has.
-func (w *Watchdog) arm() (time.Duration, error) {
+// arm opens the devices that are new, which starts them, and returns how many
+// there are.
+func (w *Watchdog) arm() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.off {
-		return 0, errors.New("disarmed")
+	found, _ := filepath.Glob(w.s.Devices)
+	for _, path := range found {
+		if _, known := w.devs[path]; known || w.off {
+			continue
+		}
+		dev, err := os.OpenFile(path, os.O_WRONLY, 0)
+		w.devs[path] = dev
+		if err != nil {
+			w.devs[path] = nil
+			w.log.Warn("a watchdog cannot be used", "error", err)
+			continue
+		}
+		w.set(dev)
 	}
-	dev, err := os.OpenFile(w.s.Device, os.O_WRONLY, 0)
-	if err != nil {
-		return 0, err
+	for _, dev := range w.devs {
+		if dev != nil {
+			n++
+		}
 	}
+	return n
+}
+
+func (w *Watchdog) set(dev *os.File) {
 	fd := int(dev.Fd())
-	w.dev = dev
 	_ = unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, int(w.s.Timeout/time.Second)) // some have one time only
 	timeout := w.s.Timeout
 	if seconds, err := unix.IoctlGetInt(fd, unix.WDIOC_GETTIMEOUT); err == nil && seconds > 0 {
 		timeout = time.Duration(seconds) * time.Second
 	}
-	w.log.Info("watchdog armed", "device", w.s.Device, "driver", identity(fd), "timeout", timeout)
+	w.log.Info("watchdog armed", "device", dev.Name(), "driver", identity(fd), "timeout", timeout)
+	if timeout < 2*w.s.Feed {
+		w.log.Warn("this watchdog has little time", "device", dev.Name(), "timeout", timeout, "fed_every", w.s.Feed)
+	}
 	if status, err := unix.IoctlGetInt(fd, unix.WDIOC_GETBOOTSTATUS); err == nil && status&unix.WDIOF_CARDRESET != 0 {
 		w.log.Warn("the watchdog reset this machine: it hung")
 	}
-	return timeout, nil
 }
 
 func identity(fd int) string {
@@ -135,11 +134,13 @@ func identity(fd int) string {
 func (w *Watchdog) Feed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.dev == nil {
-		return
-	}
-	if _, err := w.dev.Write([]byte{0}); err != nil { // the ioctl is optional for drivers, this is not
-		w.log.Error("the watchdog does not take its food", "error", err)
+	for path, dev := range w.devs {
+		if dev == nil {
+			continue
+		}
+		if _, err := dev.Write([]byte{0}); err != nil { // the ioctl is optional for drivers, this is not
+			w.log.Error("a watchdog does not take its food", "device", path, "error", err)
+		}
 	}
 }
 
@@ -148,14 +149,16 @@ func (w *Watchdog) Disarm() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.off = true
-	if w.dev == nil {
-		return nil
+	var errs []error
+	for path, dev := range w.devs {
+		if dev == nil {
+			continue
+		}
+		_, err := dev.Write([]byte("V"))
+		if err = errors.Join(err, dev.Close()); err != nil {
+			errs = append(errs, fmt.Errorf("disarm the watchdog: %w", err))
+		}
+		w.devs[path] = nil
 	}
-	_, err := w.dev.Write([]byte("V"))
-	err = errors.Join(err, w.dev.Close())
-	w.dev = nil
-	if err != nil {
-		return fmt.Errorf("disarm the watchdog: %w", err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
