@@ -123,18 +123,18 @@ func (t *Topology) Plan(lab string) (*Plan, error) {
 	return p, errors.Join(errs...)
 }
 
-// checkMACs refuses a MAC that two NICs of the lab have: one would get the
-// other's frames.
+// checkMACs refuses a MAC that two NICs of a segment have: one would get the
+// other's frames. On another segment it is what a thief has.
 func (p *Plan) checkMACs(file string) error {
 	owner := map[string]string{}
 	var errs []error
 	for _, m := range slices.Concat(p.ACs, p.DHCP, p.Nodes) {
 		for _, port := range m.Ports {
-			who := port.NIC + " of " + m.Name
-			if first, twice := owner[port.MAC]; twice {
+			who, here := port.NIC+" of "+m.Name, port.Segment+" "+port.MAC
+			if first, twice := owner[here]; twice {
 				errs = append(errs, fmt.Errorf("%s: mac: %s of %s is also that of %s", file, port.MAC, who, first))
 			}
-			owner[port.MAC] = who
+			owner[here] = who
 		}
 	}
 	return errors.Join(errs...)

@@ -77,4 +77,11 @@ func TestMACTwice(t *testing.T) {
 	if _, err := top.Plan("x"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+	apart := &Plan{Nodes: []Machine{
+		{Name: "node", Ports: []Port{{NIC: "eth0", Segment: "office", MAC: "02:00:00:00:00:01"}}},
+		{Name: "thief", Ports: []Port{{NIC: "eth0", Segment: "branch", MAC: "02:00:00:00:00:01"}}},
+	}}
+	if err := apart.checkMACs("t.yaml"); err != nil {
+		t.Errorf("a thief on a segment of his own: %v", err)
+	}
 }
