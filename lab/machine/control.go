@@ -29,10 +29,11 @@ type State struct {
 
 // request and response are one line each on the control socket.
 type request struct {
-	Op     string         `json:"op"` // start | signal | list | wait
-	Job    Job            `json:"job,omitzero"`
-	Name   string         `json:"name,omitempty"`
-	Signal syscall.Signal `json:"signal,omitempty"`
+	Op      string         `json:"op"` // start | signal | list | wait | release
+	Job     Job            `json:"job,omitzero"`
+	Name    string         `json:"name,omitempty"`
+	Signal  syscall.Signal `json:"signal,omitempty"`
+	Release *Release       `json:"release,omitempty"`
 }
 
 type response struct {

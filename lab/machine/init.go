@@ -89,6 +89,12 @@ func setUp(spec Spec) (serve func() error, err error) {
 		}
 	}
 	procs := newProcs(logs, log)
+	if spec.Relay != nil {
+		procs.relay = newRelay(*spec.Relay, log)
+		if err := procs.relay.serve(); err != nil {
+			return nil, err
+		}
+	}
 	return func() error { return procs.serve(control) }, nil
 }
 

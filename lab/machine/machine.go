@@ -55,6 +55,8 @@ type Spec struct {
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 	// NICs are the interfaces that were moved in before the spec was sent.
 	NICs []NIC `json:"nics,omitempty"`
+	// Relay is that of a machine that holds a virtual one; nil: it does not.
+	Relay *Relay `json:"relay,omitempty"`
 	// Forwards says where connections to the listeners of Start go.
 	Forwards []string `json:"forwards,omitempty"`
 }

@@ -19,8 +19,9 @@ import (
 // procs is the process side of an init: it starts jobs on request and reaps
 // everything, its own and what was orphaned onto it.
 type procs struct {
-	logs *os.Root
-	log  *slog.Logger
+	logs  *os.Root
+	log   *slog.Logger
+	relay *relay // nil: the machine holds no virtual one
 
 	mu    sync.Mutex
 	jobs  []State
@@ -108,6 +109,11 @@ func (p *procs) do(q request) (response, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return response{Jobs: slices.Clone(p.jobs)}, nil
+	case "release":
+		if p.relay == nil || q.Release == nil {
+			return response{}, errors.New("the machine holds no virtual one")
+		}
+		return response{}, p.relay.free(*q.Release)
 	case "wait":
 		s, err := p.wait(q.Name)
 		return response{Jobs: []State{s}}, err
