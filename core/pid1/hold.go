@@ -11,17 +11,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/clock"
+	"github.com/g8os/g8os/core/guest"
 	"github.com/g8os/g8os/core/pid1/cmdline"
+	"github.com/g8os/g8os/core/pid1/modules"
 )
-
-// Go is what a held machine is told when it may become a node.
-type Go struct {
-	Hostname string     // "": it finds one itself
-	Entropy  api.Secret // for the kernel's random generator; what a clone must not share
-	Time     time.Time  // zero: its clock is right
-}
 
 // ErrNotHeld is the answer to a "go" that comes without need, or twice.
 var ErrNotHeld = errors.New("the machine is not held: it has gone on already")
@@ -63,7 +57,7 @@ func (g *gate) pass(perform func() error) error {
 
 // become gives a machine what makes it different from the template it was
 // copied from. A refused request changes nothing.
-func (m *Machine) become(g Go) error {
+func (m *Machine) become(g guest.Go) error {
 	if g.Hostname != "" && !cmdline.Hostname(g.Hostname) {
 		return fmt.Errorf("go: %.80q is no host name", g.Hostname)
 	}
@@ -116,11 +110,47 @@ func (m *Machine) hold(ctx context.Context) {
 	if !m.Args.Hold {
 		return
 	}
-	m.load(heldModules...)
-	m.Log.Info("held: waiting for go on the guest channel")
 	select {
 	case <-ctx.Done():
 	case <-m.gate.open:
 	}
 	m.Log.Info("go")
+}
+
+// serveGuest serves the host of a virtual machine, if that is wanted. A machine
+// that is held greets when it has come to rest.
+func (m *Machine) serveGuest(ctx context.Context) {
+	if !m.Args.Guest && !m.Args.Hold {
+		return
+	}
+	if m.Args.Hold {
+		m.load(heldModules...)
+		m.rest(ctx)
+		m.Log.Info("held: waiting for go on the guest channel")
+	}
+	err := guest.Serve(ctx, guest.Options{
+		Held: m.gate.isHeld, Log: m.Log,
+		Go: func(_ context.Context, g guest.Go) error {
+			return m.gate.pass(func() error { return m.become(g) })
+		},
+	})
+	m.Log.Error("guest channel", "error", err)
+}
+
+// rest waits until all drivers are loaded, the slow ones too.
+func (m *Machine) rest(ctx context.Context) {
+	if m.hardware == nil {
+		return
+	}
+	m.release()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for m.hardware.Busy(modules.Soon) || m.hardware.Busy(modules.Later) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+	m.mark("rest")
 }

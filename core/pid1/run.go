@@ -27,6 +27,7 @@ var early = []task{
 	{"reap", func(m *Machine, ctx context.Context) { reap.Run(ctx, m.Log) }},
 	{"drivers", (*Machine).drivers},
 	{"devices", (*Machine).devices},
+	{"guest channel", (*Machine).serveGuest},
 	{"power", (*Machine).listen},
 }
 
@@ -58,10 +59,15 @@ func (m *Machine) drivers(ctx context.Context) {
 	if m.hardware == nil {
 		return
 	}
-	go m.hardware.Run(ctx)
 	m.hardware.Scan()
-	m.load(soonModules...)
-	m.mark("file systems")
+	m.hardware.Run(ctx)
+}
+
+// release has the rest of the drivers loaded, and what no device announces.
+func (m *Machine) release() {
+	if m.hardware != nil {
+		m.hardware.Release(unannounced...)
+	}
 }
 
 // devices hands out what the kernel tells of devices.
@@ -104,9 +110,7 @@ func (m *Machine) keepCore(ctx context.Context) {
 		Began: func(p *os.Process) {
 			m.mark("g8os_core run")
 			m.setCore(p, "")
-			if m.hardware != nil {
-				m.hardware.Release()
-			}
+			m.release()
 		},
 		Ended: func(why string, in time.Duration) { m.setCore(nil, coreGone(why, in)) },
 		Grace: 5 * time.Second,

@@ -21,8 +21,8 @@ const baseImage = "/base.squashfs"
 // earlyModules are what the base needs; they are in the initramfs.
 var earlyModules = []string{"loop", "squashfs", "overlay"}
 
-// soonModules are wanted by every node, and announced by no device.
-var soonModules = []string{"ext4", "fuse"}
+// unannounced are modules that every node wants, and no device asks for.
+var unannounced = []string{"fuse"}
 
 // stage1 brings up what is the same on every node. What fails is said, and left out.
 func (m *Machine) stage1() {

@@ -104,6 +104,6 @@ func (s *storage) seen(all []disks.Found, waited time.Duration) disks.Seen {
 	defer s.mu.Unlock()
 	return disks.Seen{
 		Waited: waited, Quiet: min(waited, time.Since(s.last)), State: state, Medium: medium,
-		Busy: s.m.hardware != nil && s.m.hardware.Busy(), NoDisk: s.m.Args.NoState,
+		Busy: s.m.hardware != nil && s.m.hardware.Busy(modules.Soon), NoDisk: s.m.Args.NoState,
 	}
 }

@@ -1,9 +1,9 @@
 package modules
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -13,34 +13,93 @@ type Device struct {
 	Alias string
 }
 
-// Devices finds all devices of the machine that have a modalias and no driver
-// yet, in the order of the bus.
-func Devices(sys string) []Device {
+// Class is how soon a device's module is wanted.
+type Class int
+
+// The classes.
+const (
+	Soon  Class = iota // disks, network cards, and the buses and channels to them
+	Later              // sensors, ciphers, buttons, screens, watchdogs, kvm
+)
+
+// soonBuses lead to disks and network cards. PCI is one of them, but has much
+// else on it.
+var soonBuses = []string{"pci", "virtio", "scsi", "usb", "vmbus", "xen", "mmc", "sdio", "nd"}
+
+// soonPCI are classes of PCI devices: storage, network, USB, virtual machines'
+// simple communication controllers (their channel to the host).
+var soonPCI = []string{"01", "02", "0c03", "0780"}
+
+// ClassOf tells from the alias of a device how soon it is wanted.
+func ClassOf(alias string) Class {
+	class := pciClass(alias)
+	for _, c := range soonPCI {
+		if class != "" && strings.HasPrefix(class, c) {
+			return Soon
+		}
+	}
+	const virtio = "pci:v00001AF4"
+	if strings.HasPrefix(alias, virtio) {
+		return Soon
+	}
+	bus, _, _ := strings.Cut(alias, ":")
+	if bus != "pci" && slices.Contains(soonBuses, bus) {
+		return Soon
+	}
+	return Later
+}
+
+// pciClass returns class and subclass of a PCI device, "" for others:
+// pci:vVdDsvSsdSbcCCscCCiII.
+func pciClass(alias string) string {
+	if !strings.HasPrefix(alias, "pci:") {
+		return ""
+	}
+	_, rest, ok := strings.Cut(alias, "bc")
+	if !ok || len(rest) < 6 || rest[2:4] != "sc" {
+		return ""
+	}
+	return strings.ToLower(rest[:2] + rest[4:6])
+}
+
+// Devices finds the devices on some buses, or on all, that have a modalias and
+// no driver yet, in the order of the bus.
+func Devices(sys string, buses ...string) []Device {
+	if len(buses) == 0 {
+		entries, err := os.ReadDir(filepath.Join(sys, "bus"))
+		if err != nil {
+			return nil
+		}
+		for _, e := range entries {
+			buses = append(buses, e.Name())
+		}
+	}
 	var found []Device
-	root := filepath.Join(sys, "devices")
-	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() != "modalias" { // devices come and go under our hands
-			return nil
-		}
-		dir := filepath.Dir(path)
-		if _, err := os.Lstat(filepath.Join(dir, "driver")); err == nil {
-			return nil
-		}
-		alias, err := os.ReadFile(path)
-		if a := strings.TrimSpace(string(alias)); err == nil && a != "" {
-			found = append(found, Device{Path: strings.TrimPrefix(dir, root+"/"), Alias: a})
-		}
-		return nil
-	})
+	for _, b := range buses {
+		found = append(found, onBus(sys, b)...)
+	}
 	return found
 }
 
-// IsNetwork tells from the alias whether a device is a network card: PCI class
-// 02, or virtio device 1, or a network device of Hyper-V or USB that says so.
-func IsNetwork(alias string) bool {
-	if pci, ok := strings.CutPrefix(alias, "pci:"); ok {
-		_, class, ok := strings.Cut(pci, "bc")
-		return ok && strings.HasPrefix(class, "02")
+func onBus(sys, bus string) []Device {
+	links, _ := filepath.Glob(filepath.Join(sys, "bus", bus, "devices/*"))
+	var found []Device
+	for _, link := range links { // devices come and go under our hands: what cannot be read is gone
+		if _, err := os.Lstat(filepath.Join(link, "driver")); err == nil {
+			continue
+		}
+		alias, err := os.ReadFile(filepath.Join(link, "modalias"))
+		target, err2 := os.Readlink(link)
+		if a := strings.TrimSpace(string(alias)); err == nil && err2 == nil && a != "" {
+			_, path, _ := strings.Cut(target, "devices/")
+			found = append(found, Device{Path: path, Alias: a})
+		}
 	}
-	return strings.HasPrefix(alias, "virtio:d00000001v")
+	return found
+}
+
+// IsNetwork tells from the alias whether a device is a network card on a bus
+// whose order is fixed: PCI, or virtio. (USB and the rest come when they come.)
+func IsNetwork(alias string) bool {
+	return strings.HasPrefix(pciClass(alias), "02") || strings.HasPrefix(alias, "virtio:d00000001v")
 }

@@ -3,36 +3,42 @@ package modules
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
-// Hardware loads what devices ask for, each alias once.
+// Hardware loads what devices ask for, each alias once: first what a node
+// needs to reach its disks and its controller, the rest when that is done and
+// Release was called, one after the other and with the time nobody else wants.
 type Hardware struct {
 	Sys    string // where sysfs is mounted
 	Loader *Loader
 	Log    *slog.Logger
 
-	mu    sync.Mutex
-	queue []Device
-	wake  chan struct{}
-	seen  map[string]bool
-	busy  atomic.Int32
+	mu       sync.Mutex
+	queue    [2][]Device // by Class
+	at       [2]int      // taken from the queue, and not done yet
+	released bool
+	first    []string // names to load when released
+	seen     map[string]bool
+	news     *sync.Cond
 }
 
 // NewHardware returns a Hardware that has looked at nothing yet.
 func NewHardware(sys string, l *Loader, log *slog.Logger) *Hardware {
-	return &Hardware{Sys: sys, Loader: l, Log: log, wake: make(chan struct{}, 1), seen: map[string]bool{}}
+	h := &Hardware{Sys: sys, Loader: l, Log: log, seen: map[string]bool{}}
+	h.news = sync.NewCond(&h.mu)
+	return h
 }
 
-// Scan asks for all devices that are there.
-func (h *Hardware) Scan() { h.add(Devices(h.Sys)...) }
+// Scan asks for the devices that are there, on the buses that lead to what is
+// wanted soon; Release looks at the others.
+func (h *Hardware) Scan() { h.add(Devices(h.Sys, soonBuses...)...) }
 
 // Take asks for the device of an event, if it is new and says what it is.
 func (h *Hardware) Take(ev Event) {
@@ -41,8 +47,42 @@ func (h *Hardware) Take(ev Event) {
 	}
 }
 
-// Busy tells whether devices wait for their modules.
-func (h *Hardware) Busy() bool { return h.busy.Load() > 0 }
+// Release lets the modules be loaded that can wait, these names first.
+func (h *Hardware) Release(names ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.released {
+		return
+	}
+	h.released, h.first = true, names
+	h.at[Later]++ // the look at all buses
+	h.news.Broadcast()
+}
+
+// rest is the first work of the class that can wait.
+func (h *Hardware) rest(ctx context.Context) {
+	h.mu.Lock()
+	for ctx.Err() == nil && !h.turn(Later) {
+		h.news.Wait()
+	}
+	names := h.first
+	h.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	h.load(names...)
+	h.add(Devices(h.Sys)...)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at[Later]--
+}
+
+// Busy tells whether devices wait for modules of a class.
+func (h *Hardware) Busy(c Class) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.queue[c])+h.at[c] > 0
+}
 
 func (h *Hardware) add(ds ...Device) {
 	h.mu.Lock()
@@ -50,38 +90,68 @@ func (h *Hardware) add(ds ...Device) {
 	for _, d := range ds {
 		if !h.seen[d.Alias] {
 			h.seen[d.Alias] = true
-			h.queue = append(h.queue, d)
-			h.busy.Add(1)
+			c := ClassOf(d.Alias)
+			h.queue[c] = append(h.queue[c], d)
 		}
 	}
-	select {
-	case h.wake <- struct{}{}:
-	default:
-	}
+	h.news.Broadcast()
 }
 
 // Run loads until ctx ends.
 func (h *Hardware) Run(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.wake:
-		}
+	defer context.AfterFunc(ctx, func() {
 		h.mu.Lock()
-		batch := h.queue
-		h.queue = nil
-		h.mu.Unlock()
-		if len(batch) > 0 {
-			h.serve(batch)
-			h.busy.Add(int32(-len(batch)))
+		defer h.mu.Unlock()
+		h.news.Broadcast()
+	})()
+	var both sync.WaitGroup
+	both.Go(func() { h.run(ctx, Soon) })
+	both.Go(func() {
+		runtime.LockOSThread() // for good: the thread is of no use to others after this
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19)
+		h.rest(ctx)
+		h.run(ctx, Later)
+	})
+	both.Wait()
+}
+
+func (h *Hardware) run(ctx context.Context, c Class) {
+	for {
+		batch := h.next(ctx, c)
+		if len(batch) == 0 {
+			return
 		}
+		h.serve(batch, c)
+		h.mu.Lock()
+		h.at[c] -= len(batch)
+		h.news.Broadcast() // the other class may have waited for this
+		h.mu.Unlock()
 	}
 }
 
+// next waits for devices of a class, and takes them. None: ctx has ended.
+func (h *Hardware) next(ctx context.Context, c Class) []Device {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ctx.Err() == nil {
+		if batch := h.queue[c]; len(batch) > 0 && h.turn(c) {
+			h.queue[c], h.at[c] = nil, len(batch)
+			return batch
+		}
+		h.news.Wait()
+	}
+	return nil
+}
+
+// turn tells whether a class may be loaded now. The lock is held.
+func (h *Hardware) turn(c Class) bool {
+	return c == Soon || (h.released && len(h.queue[Soon])+h.at[Soon] == 0)
+}
+
 // serve loads the modules of some devices: those of network cards in the order
-// of the bus, the others side by side, as some take a second to start.
-func (h *Hardware) serve(batch []Device) {
+// of the bus, the others side by side, as some take a second to start; what can
+// wait, one after the other.
+func (h *Hardware) serve(batch []Device, c Class) {
 	aliases := make([]string, len(batch))
 	for i, d := range batch {
 		aliases[i] = d.Alias
@@ -91,22 +161,26 @@ func (h *Hardware) serve(batch []Device) {
 		h.Log.Error("devices get no drivers", "error", err)
 	}
 	cards, others := lanes(batch, byAlias)
+	if c == Later {
+		h.load(others...)
+		return
+	}
 	var g errgroup.Group
 	g.SetLimit(1 + runtime.NumCPU())
-	g.Go(func() error {
-		for _, name := range cards {
-			h.load(name)
-		}
-		return nil
-	})
+	g.Go(func() error { h.load(cards...); return nil })
 	for _, name := range others {
 		g.Go(func() error { h.load(name); return nil })
 	}
 	_ = g.Wait()
 }
 
-func (h *Hardware) load(name string) {
-	err := h.Loader.Load(name)
+func (h *Hardware) load(names ...string) {
+	for _, name := range names {
+		h.say(name, h.Loader.Load(name))
+	}
+}
+
+func (h *Hardware) say(name string, err error) {
 	switch {
 	case err == nil:
 		h.Log.Debug("kernel module loaded", "module", name)
@@ -135,6 +209,3 @@ func lanes(batch []Device, byAlias map[string][]string) (cards, others []string)
 	}
 	return cards, others
 }
-
-// Dir is where the modules of a kernel are in a tree.
-func Dir(root, release string) string { return filepath.Join(root, "usr/lib/modules", release) }

@@ -171,8 +171,10 @@ func TestHardwareLoadsCardsInTheOrderOfTheBus(t *testing.T) {
 func TestScanFindsDevicesWithoutDriver(t *testing.T) {
 	sys := t.TempDir()
 	put := func(dev, alias string, driver bool) {
-		dir := filepath.Join(sys, "devices", dev)
+		dir, bus := filepath.Join(sys, "devices", dev), filepath.Join(sys, "bus/virtio/devices")
 		os.MkdirAll(dir, 0o755)
+		os.MkdirAll(bus, 0o755)
+		os.Symlink("../../../devices/"+dev, filepath.Join(bus, filepath.Base(dev)))
 		os.WriteFile(filepath.Join(dir, "modalias"), []byte(alias+"\n"), 0o644)
 		if driver {
 			os.Symlink("/nowhere", filepath.Join(dir, "driver"))
@@ -184,12 +186,15 @@ func TestScanFindsDevicesWithoutDriver(t *testing.T) {
 	k := &kernel{}
 	h := NewHardware(sys, newLoader(t, k), slog.New(slog.DiscardHandler))
 	h.Scan()
-	if !h.Busy() {
+	if !h.Busy(Soon) {
 		t.Error("not busy with a device waiting")
 	}
 	run(t, h)
 	if strings.Join(k.loaded, " ") != "failover net_failover virtio_net" {
 		t.Error(k.loaded)
+	}
+	if got := fmt.Sprint(Devices(sys)); got != "[{pci/b virtio:d00000001v00001AF4}]" {
+		t.Error(got)
 	}
 }
 
@@ -199,13 +204,58 @@ func run(t *testing.T, h *Hardware) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { h.Run(ctx); close(done) }()
-	for deadline := time.Now().Add(20 * time.Second); h.Busy(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); h.Busy(Soon); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("still busy")
 		}
 	}
 	cancel()
 	<-done
+}
+
+func TestClasses(t *testing.T) {
+	for alias, want := range map[string]Class{
+		"pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01": Soon,
+		"pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00": Soon,
+		"pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30": Soon,
+		"pci:v00001AF4d00001005sv00001AF4sd00000004bc00scFFi00": Soon,
+		"virtio:d00000003v00001AF4":                             Soon,
+		"scsi:t-0x00":                                           Soon,
+		"pci:v00008086d00002930sv00001AF4sd00001100bc0Csc05i00": Later, // SMBus
+		"pci:v00001234d00001111sv00001AF4sd00001100bc03sc00i00": Later, // a screen
+		"cpu:type:x86,ven0002fam000Fmod006B:feature:,0000,":     Later,
+		"acpi:PNP0C0C:": Later,
+		"pci:":          Later,
+		"pci:vbc":       Later,
+	} {
+		if got := ClassOf(alias); got != want {
+			t.Errorf("%s: %v", alias, got)
+		}
+	}
+}
+
+// What can wait is loaded when it is released, and not before what cannot.
+func TestWhatCanWaitWaits(t *testing.T) {
+	k := &kernel{}
+	h := NewHardware(t.TempDir(), newLoader(t, k), slog.New(slog.DiscardHandler))
+	h.add(Device{Alias: "crc32c"}, Device{Alias: "virtio:d00000001v00001AF4"})
+	run(t, h)
+	if got := strings.Join(k.loaded, " "); got != "failover net_failover virtio_net" || !h.Busy(Later) {
+		t.Fatalf("%s", got)
+	}
+	h.Release("igb")
+	h.add(Device{Alias: "fs-ext4"}, Device{Alias: "pci:v00008086d000010D3sv0sd0bc02sc00i00"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go h.Run(ctx)
+	for deadline := time.Now().Add(20 * time.Second); h.Busy(Soon) || h.Busy(Later); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("still busy")
+		}
+	}
+	if got := strings.Join(k.loaded, " "); got != "failover net_failover virtio_net e1000e igb crc32c_generic crc32c_intel jbd2 mbcache ext4" {
+		t.Error(got)
+	}
 }
 
 func TestParseEvent(t *testing.T) {
