@@ -16,8 +16,8 @@ method  = "static"
 address = ["` + debAddress + `/24"]
 `
 
-// install is apt without a network: what it needs is in its cache.
-const install = "apt-get install -y --no-install-recommends --no-download "
+// install is apt on a machine without a network: what it needs is in its cache.
+const install = "apt-get install -y --no-install-recommends "
 
 var _ = Describe("what we ship", Ordered, func() {
 	var dir string
