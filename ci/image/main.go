@@ -52,6 +52,10 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	flags.StringVar(&b.Archive, "archive", os.Getenv("G8OS_ARCHIVE"), "where packages come from: an address, or snapshot; G8OS_ARCHIVE; else this machine's apt sources")
 	flags.StringVar(&b.Version, "version", "", "version of g8os (git describe)")
 	flags.StringVar(&b.Built, "built", "", "time of the commit, in seconds since 1970 (git log)")
+	flags.StringVar(&b.Grid.CA, "ca", "", "certificate of the grid's CA, put on the disk image")
+	flags.StringVar(&b.Grid.NetTOML, "net-toml", "", "net.toml, put on the disk image")
+	flags.StringVar(&b.Grid.Cmdline, "cmdline", "", "more arguments for the kernel of the disk image")
+	flags.StringVar(&b.Grid.Key, "key", "", "PEM file to sign with: an RSA key and its certificate, or an Ed25519 key")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -20,9 +20,19 @@ var ToolPackages = []string{
 	"kmod", "pciutils", "usbutils", "parted", "gdisk", "dosfstools", "xfsprogs", "btrfs-progs", "lvm2", "mdadm", "smartmontools", "hdparm", "nvme-cli", "squashfs-tools",
 }
 
+// Loaders are what firmware starts from a disk: systemd's stub for UEFI, and
+// syslinux for BIOS. They are in no layer.
+var Loaders = []Take{
+	{"systemd-boot-efi", []string{"usr/lib/systemd/boot/efi/linuxx64.efi.stub"}},
+	{"syslinux", []string{"usr/bin/syslinux", "usr/lib/SYSLINUX/gptmbr.bin"}},
+}
+
 // Packages are all that the lock resolves.
 func Packages() []string {
 	names := append([]string{KernelPackage}, ToolPackages...)
+	for _, t := range Loaders {
+		names = append(names, t.Package)
+	}
 	for _, t := range Base {
 		names = append(names, t.Package)
 	}
@@ -35,7 +45,7 @@ func Packages() []string {
 // program lacks stops the build.
 var unwanted = []string{
 	"adduser", "cpio", "debconf", "dpkg", "init-system-helpers", "initramfs-tools", "initramfs-tools-core", "iso-codes", "klibc-utils", "libicu72", "libklibc",
-	"libpam-modules-bin", "libpam-runtime", "libsemanage-common", "libsemanage2", "libxml2", "lsb-base", "media-types", "passwd", "perl", "perl-base", "runit-helper", "sensible-utils", "sysvinit-utils", "ucf", "udev", "usrmerge",
+	"libpam-modules-bin", "libpam-runtime", "libsemanage-common", "libsemanage2", "libxml2", "lsb-base", "media-types", "passwd", "perl", "perl-base", "runit-helper", "sensible-utils", "syslinux", "systemd-boot-efi", "sysvinit-utils", "ucf", "udev", "usrmerge",
 }
 
 var unwantedPrefixes = []string{"linux-", "libperl", "perl-modules", "python3", "libpython3"}
@@ -54,7 +64,7 @@ var left = []string{
 	"usr/share/applications/", "usr/share/icons/", "usr/share/pixmaps/", "usr/share/menu/", "usr/share/gdb/", "usr/share/apport/", "usr/share/initramfs-tools/", "usr/share/gitweb/", "usr/share/perl5/", "usr/share/perl/", "usr/share/mc/help/mc.hlp.",
 	"usr/share/qemu/openbios", "usr/share/qemu/skiboot", "usr/share/qemu/s390", "usr/share/qemu/u-boot", "usr/share/qemu/palcode", "usr/share/qemu/hppa", "usr/share/qemu/opensbi", "usr/share/qemu/canyonlands",
 	"usr/lib/systemd/", "usr/lib/udev/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/lib/python3", "usr/share/python3", "usr/lib/modprobe.d/aliases", "usr/include/", "usr/lib/x86_64-linux-gnu/perl", "usr/lib/ipxe/",
-	"etc/apparmor.d/", "etc/apt/", "etc/bash_completion.d/", "etc/cron.", "etc/default/", "etc/init.d/", "etc/init/", "etc/kernel/", "etc/logcheck/", "etc/logrotate.d/", "etc/pam.d/", "etc/rc", "etc/runit/", "etc/security/", "etc/sv/", "etc/systemd/", "etc/ufw/", "etc/udev/", "etc/ca-certificates/", "etc/init",
+	"etc/apparmor.d/", "etc/apt/", "etc/bash_completion.d/", "etc/cron.", "etc/default/", "etc/dpkg/", "etc/update-motd.d/", "etc/issue", "etc/init.d/", "etc/init/", "etc/kernel/", "etc/logcheck/", "etc/logrotate.d/", "etc/pam.d/", "etc/rc", "etc/runit/", "etc/security/", "etc/sv/", "etc/systemd/", "etc/ufw/", "etc/udev/", "etc/ca-certificates/", "etc/init",
 	"usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/tc/q_atm.so", "usr/sbin/xfs_scrub", "usr/bin/git-shell", "usr/sbin/invoke-rc.d", "usr/share/i18n/", "usr/share/polkit-1/",
 	"var/", "dev/", "proc/", "run/", "sys/", "boot/",
 }
