@@ -23,6 +23,7 @@ type cli struct {
 	Status  statusCmd     `cmd:"" help:"Show every node: phase, way, address, controller."`
 	Down    downCmd       `cmd:"" help:"Take a lab away, whatever state it is in; nothing is left."`
 	List    listCmd       `cmd:"" help:"List the labs there are."`
+	Doctor  doctorCmd     `cmd:"" help:"Say what this machine can do for a lab, each line proved by doing it."`
 	Exec    execCmd       `cmd:"" help:"Run a command inside a node. Its exit code is passed on."`
 	SSH     sshCmd        `cmd:"" name:"ssh" help:"Log in on a node by ssh, over the lab's own network."`
 	Console consoleCmd    `cmd:"" help:"Sit at the serial console of a VM node; ^] leaves."`

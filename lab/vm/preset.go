@@ -1,0 +1,77 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/transient"
+)
+
+// DefaultMemoryMiB is what a node gets that does not say.
+const DefaultMemoryMiB = 192
+
+// Append is the kernel's command line of a node of the lab. no_timer_check:
+// guests started in a crowd under TCG panic without it ("IO-APIC + timer
+// doesn't work").
+const Append = "console=ttyS0 no_timer_check panic=30 quiet g8os.guest"
+
+// Hold makes a guest wait at the gate, for a template to be made of it.
+const Hold = " g8os.hold"
+
+// Machine is a node of the lab that boots a kernel directly and waits at the
+// gate: what templates are made of, and what --cold boots. More of a command
+// line can be in kernel.Append.
+func Machine(accel string, memoryMiB, cpus int, kernel args.Kernel) args.Spec {
+	line := Append + Hold
+	if kernel.Append != "" {
+		line += " " + kernel.Append
+	}
+	kernel.Append = line
+	return args.Spec{Accel: accel, MemoryMiB: memoryMiB, CPUs: cpus, Kernel: &kernel}
+}
+
+// Cache is where templates, base images and verdicts are kept.
+func Cache() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil { // a service without a home
+		if os.Geteuid() != 0 {
+			return "", fmt.Errorf("no place for templates of machines: %w", err)
+		}
+		dir = "/var/cache"
+	}
+	return filepath.Join(dir, "g8lab"), nil
+}
+
+// Transient is a Runner whose machine dies with this process.
+type Transient struct{ vm *transient.VM }
+
+// Start runs QEMU as a child.
+func (t *Transient) Start(_ context.Context, argv []string) (err error) {
+	t.vm, err = transient.Start(argv)
+	return err
+}
+
+// Ended tells how QEMU ended.
+func (t *Transient) Ended(context.Context) (string, bool) {
+	select {
+	case <-t.vm.Ended():
+		return errors.Join(errors.New("QEMU ended"), t.vm.Err()).Error(), true
+	default:
+		return "", false
+	}
+}
+
+// PID is that of QEMU.
+func (t *Transient) PID() int { return t.vm.PID() }
+
+// Close ends the machine.
+func (t *Transient) Close() error {
+	if t.vm == nil {
+		return nil
+	}
+	return t.vm.Close()
+}
