@@ -145,7 +145,7 @@ func (m *Machine) rest(ctx context.Context) {
 	m.release()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for m.hardware.Busy(modules.Soon) || m.hardware.Busy(modules.Later) {
+	for m.hardware.Busy(modules.Later) {
 		select {
 		case <-ctx.Done():
 			return

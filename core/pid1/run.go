@@ -59,8 +59,16 @@ func (m *Machine) drivers(ctx context.Context) {
 	if m.hardware == nil {
 		return
 	}
-	m.hardware.Scan()
 	m.hardware.Run(ctx)
+}
+
+// loading tells whether drivers are being loaded, the most wanted and those of
+// any disk.
+func (m *Machine) loading() (first, soon bool) {
+	if m.hardware == nil {
+		return false, false
+	}
+	return m.hardware.Busy(modules.First), m.hardware.Busy(modules.Soon)
 }
 
 // release has the rest of the drivers loaded, and what no device announces.

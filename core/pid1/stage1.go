@@ -123,6 +123,7 @@ func (m *Machine) findModules() {
 	}
 	m.say("device files", modules.Make("/dev", modules.Nodes(os.DirFS(dir))))
 	m.hardware = modules.NewHardware("/sys", m.loader, m.Log)
+	m.hardware.Scan() // before anybody asks what is being loaded
 }
 
 // load loads modules by name, if there are any.

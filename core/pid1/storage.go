@@ -100,10 +100,11 @@ func (s *storage) wait() []disks.Found {
 func (s *storage) seen(all []disks.Found, waited time.Duration) disks.Seen {
 	_, state, _ := disks.Pick(all, disks.Ext4, disks.StateLabel)
 	_, medium, _ := disks.Pick(all, disks.FAT, disks.MediumLabel)
+	near, busy := s.m.loading()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return disks.Seen{
 		Waited: waited, Quiet: min(waited, time.Since(s.last)), State: state, Medium: medium,
-		Busy: s.m.hardware != nil && s.m.hardware.Busy(modules.Soon), NoDisk: s.m.Args.NoState,
+		Near: near, Busy: busy, NoDisk: s.m.Args.NoState,
 	}
 }

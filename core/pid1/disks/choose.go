@@ -60,6 +60,7 @@ func DefaultWait(medium bool) Wait {
 type Seen struct {
 	Waited time.Duration // since the wait began
 	Quiet  time.Duration // since a device came last
+	Near   bool          // drivers of virtual disks, and others that take no time, are being loaded
 	Busy   bool          // drivers are being loaded
 	State  bool          // a state disk is there
 	Medium bool          // a boot medium is there
@@ -73,7 +74,7 @@ func (w Wait) Done(s Seen) bool {
 		return false
 	}
 	switch {
-	case s.State || s.NoDisk:
+	case (s.State || s.NoDisk) && (s.Medium || !s.Near):
 		return true
 	case s.Waited >= w.Limit:
 		return true
@@ -84,9 +85,9 @@ func (w Wait) Done(s Seen) bool {
 // Next is when to ask again if nothing happens until then.
 func (w Wait) Next(s Seen) time.Duration {
 	const soonest = 10 * time.Millisecond
-	next := w.Limit - s.Waited
-	if !s.Busy {
-		next = min(next, w.Settle-s.Quiet)
+	next := min(w.Limit-s.Waited, w.Settle-s.Quiet)
+	if s.Near || s.Busy {
+		next = soonest // nobody tells when they are done
 	}
 	if w.Medium > 0 && !s.Medium && s.Waited < w.Medium {
 		next = w.Medium - s.Waited

@@ -165,6 +165,8 @@ func TestWait(t *testing.T) {
 		done bool
 	}{
 		{"a state disk", without, Seen{State: true, Busy: true}, true},
+		{"a state disk, and others are just coming", without, Seen{State: true, Busy: true, Near: true}, false},
+		{"a state disk and a medium", without, Seen{State: true, Medium: true, Busy: true, Near: true}, true},
 		{"no state disk wanted", without, Seen{NoDisk: true}, true},
 		{"nothing yet", without, Seen{}, false},
 		{"quiet for a second", without, Seen{Waited: s, Quiet: s}, true},

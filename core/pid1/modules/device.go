@@ -18,29 +18,30 @@ type Class int
 
 // The classes.
 const (
-	Soon  Class = iota // disks, network cards, and the buses and channels to them
+	First Class = iota // network cards, and all of virtio
+	Soon               // disks, and the buses to them
 	Later              // sensors, ciphers, buttons, screens, watchdogs, kvm
+	classes
 )
 
 // soonBuses lead to disks and network cards. PCI is one of them, but has much
 // else on it.
 var soonBuses = []string{"pci", "virtio", "scsi", "usb", "vmbus", "xen", "mmc", "sdio", "nd"}
 
-// soonPCI are classes of PCI devices: storage, network, USB, virtual machines'
-// simple communication controllers (their channel to the host).
-var soonPCI = []string{"01", "02", "0c03", "0780"}
+// soonPCI are classes of PCI devices: storage, USB.
+var soonPCI = []string{"01", "0c03"}
 
 // ClassOf tells from the alias of a device how soon it is wanted.
 func ClassOf(alias string) Class {
+	const virtio = "pci:v00001AF4"
+	if IsNetwork(alias) || strings.HasPrefix(alias, virtio) || strings.HasPrefix(alias, "virtio:") {
+		return First
+	}
 	class := pciClass(alias)
 	for _, c := range soonPCI {
 		if class != "" && strings.HasPrefix(class, c) {
 			return Soon
 		}
-	}
-	const virtio = "pci:v00001AF4"
-	if strings.HasPrefix(alias, virtio) {
-		return Soon
 	}
 	bus, _, _ := strings.Cut(alias, ":")
 	if bus != "pci" && slices.Contains(soonBuses, bus) {
@@ -62,40 +63,50 @@ func pciClass(alias string) string {
 	return strings.ToLower(rest[:2] + rest[4:6])
 }
 
-// Devices finds the devices on some buses, or on all, that have a modalias and
-// no driver yet, in the order of the bus.
+// offBus are devices with a modalias that are on no bus: the processor, the
+// machine as a whole, keyboards and buttons.
+var offBus = []string{"devices/system/cpu", "devices/virtual/dmi/id", "class/input/input*"}
+
+// Devices finds the devices on some buses, or everywhere, that have a modalias
+// and no driver yet, in the order of the bus.
 func Devices(sys string, buses ...string) []Device {
+	patterns := offBus
 	if len(buses) == 0 {
-		entries, err := os.ReadDir(filepath.Join(sys, "bus"))
-		if err != nil {
-			return nil
-		}
-		for _, e := range entries {
-			buses = append(buses, e.Name())
-		}
+		buses = []string{"*"}
+	} else {
+		patterns = nil
+	}
+	for _, b := range buses {
+		patterns = append(patterns, filepath.Join("bus", b, "devices/*"))
 	}
 	var found []Device
-	for _, b := range buses {
-		found = append(found, onBus(sys, b)...)
+	for _, p := range patterns {
+		dirs, _ := filepath.Glob(filepath.Join(sys, p))
+		for _, dir := range dirs {
+			if d, ok := device(dir); ok {
+				found = append(found, d)
+			}
+		}
 	}
 	return found
 }
 
-func onBus(sys, bus string) []Device {
-	links, _ := filepath.Glob(filepath.Join(sys, "bus", bus, "devices/*"))
-	var found []Device
-	for _, link := range links { // devices come and go under our hands: what cannot be read is gone
-		if _, err := os.Lstat(filepath.Join(link, "driver")); err == nil {
-			continue
-		}
-		alias, err := os.ReadFile(filepath.Join(link, "modalias"))
-		target, err2 := os.Readlink(link)
-		if a := strings.TrimSpace(string(alias)); err == nil && err2 == nil && a != "" {
-			_, path, _ := strings.Cut(target, "devices/")
-			found = append(found, Device{Path: path, Alias: a})
-		}
+// device reads one. Devices come and go under our hands: what cannot be read is
+// gone.
+func device(dir string) (Device, bool) {
+	if _, err := os.Lstat(filepath.Join(dir, "driver")); err == nil {
+		return Device{}, false
 	}
-	return found
+	alias, err := os.ReadFile(filepath.Join(dir, "modalias"))
+	a := strings.TrimSpace(string(alias))
+	if err != nil || a == "" {
+		return Device{}, false
+	}
+	if target, err := os.Readlink(dir); err == nil { // on buses devices are links
+		dir = target
+	}
+	_, path, _ := strings.Cut(dir, "devices/")
+	return Device{Path: path, Alias: a}, true
 }
 
 // IsNetwork tells from the alias whether a device is a network card on a bus

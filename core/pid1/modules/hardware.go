@@ -12,17 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Hardware loads what devices ask for, each alias once: first what a node
-// needs to reach its disks and its controller, the rest when that is done and
-// Release was called, one after the other and with the time nobody else wants.
+// Hardware loads what devices ask for, each alias once: what a node needs to
+// reach its controller and its disks, and when that is done and Release was
+// called the rest, with the time nobody else wants.
 type Hardware struct {
 	Sys    string // where sysfs is mounted
 	Loader *Loader
 	Log    *slog.Logger
 
 	mu       sync.Mutex
-	queue    [2][]Device // by Class
-	at       [2]int      // taken from the queue, and not done yet
+	queue    [classes][]Device
+	at       [classes]int // taken from the queue, and not done yet
+	cpus     int
 	released bool
 	first    []string // names to load when released
 	seen     map[string]bool
@@ -31,7 +32,7 @@ type Hardware struct {
 
 // NewHardware returns a Hardware that has looked at nothing yet.
 func NewHardware(sys string, l *Loader, log *slog.Logger) *Hardware {
-	h := &Hardware{Sys: sys, Loader: l, Log: log, seen: map[string]bool{}}
+	h := &Hardware{Sys: sys, Loader: l, Log: log, cpus: runtime.NumCPU(), seen: map[string]bool{}}
 	h.news = sync.NewCond(&h.mu)
 	return h
 }
@@ -77,11 +78,16 @@ func (h *Hardware) rest(ctx context.Context) {
 	h.at[Later]--
 }
 
-// Busy tells whether devices wait for modules of a class.
+// Busy tells whether devices wait for modules of a class, or of one before it.
 func (h *Hardware) Busy(c Class) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.queue[c])+h.at[c] > 0
+	return h.busy(c)
+}
+
+// busy is Busy. The lock is held.
+func (h *Hardware) busy(c Class) bool {
+	return len(h.queue[c])+h.at[c] > 0 || (c > First && h.busy(c-1))
 }
 
 func (h *Hardware) add(ds ...Device) {
@@ -104,15 +110,25 @@ func (h *Hardware) Run(ctx context.Context) {
 		defer h.mu.Unlock()
 		h.news.Broadcast()
 	})()
-	var both sync.WaitGroup
-	both.Go(func() { h.run(ctx, Soon) })
-	both.Go(func() {
-		runtime.LockOSThread() // for good: the thread is of no use to others after this
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 19)
+	var all sync.WaitGroup
+	all.Go(func() { h.run(ctx, First) })
+	all.Go(func() {
+		yield(10)
+		h.run(ctx, Soon)
+	})
+	all.Go(func() {
+		yield(19)
 		h.rest(ctx)
 		h.run(ctx, Later)
 	})
-	both.Wait()
+	all.Wait()
+}
+
+// yield gives way to those who bring the node up meanwhile. It keeps the thread,
+// which is of no use to others after this.
+func yield(nice int) {
+	runtime.LockOSThread()
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice) // then boot is slower
 }
 
 func (h *Hardware) run(ctx context.Context, c Class) {
@@ -143,14 +159,21 @@ func (h *Hardware) next(ctx context.Context, c Class) []Device {
 	return nil
 }
 
-// turn tells whether a class may be loaded now. The lock is held.
+// turn tells whether a class may be loaded now. With one processor there is
+// nothing to be had from doing two things at once. The lock is held.
 func (h *Hardware) turn(c Class) bool {
-	return c == Soon || (h.released && len(h.queue[Soon])+h.at[Soon] == 0)
+	switch c {
+	case First:
+		return true
+	case Soon:
+		return h.cpus > 1 || !h.busy(First)
+	}
+	return h.released && !h.busy(Soon)
 }
 
-// serve loads the modules of some devices: those of network cards in the order
-// of the bus, the others side by side, as some take a second to start; what can
-// wait, one after the other.
+// serve loads the modules of some devices: network cards and what can wait one
+// after the other, in the order of the bus; disks side by side, as some take a
+// second to start.
 func (h *Hardware) serve(batch []Device, c Class) {
 	aliases := make([]string, len(batch))
 	for i, d := range batch {
@@ -160,18 +183,20 @@ func (h *Hardware) serve(batch []Device, c Class) {
 	if err != nil {
 		h.Log.Error("devices get no drivers", "error", err)
 	}
-	cards, others := lanes(batch, byAlias)
-	if c == Later {
-		h.load(others...)
-		return
+	names := inOrder(batch, byAlias)
+	if c != Soon || h.cpus == 1 {
+		h.load(names...)
+	} else {
+		var g errgroup.Group
+		g.SetLimit(h.cpus)
+		for _, name := range names {
+			g.Go(func() error { h.load(name); return nil })
+		}
+		_ = g.Wait()
 	}
-	var g errgroup.Group
-	g.SetLimit(1 + runtime.NumCPU())
-	g.Go(func() error { h.load(cards...); return nil })
-	for _, name := range others {
-		g.Go(func() error { h.load(name); return nil })
+	if c == First { // virtio's devices are there now; their events may not have been read yet
+		h.add(Devices(h.Sys, "virtio")...)
 	}
-	_ = g.Wait()
 }
 
 func (h *Hardware) load(names ...string) {
@@ -191,21 +216,16 @@ func (h *Hardware) say(name string, err error) {
 	}
 }
 
-// lanes sorts the modules of a batch: those of network cards, by the bus, and
-// the rest.
-func lanes(batch []Device, byAlias map[string][]string) (cards, others []string) {
+// inOrder returns the modules of a batch by the order of the bus, each once.
+func inOrder(batch []Device, byAlias map[string][]string) (names []string) {
 	batch = slices.Clone(batch)
 	slices.SortStableFunc(batch, func(a, b Device) int { return strings.Compare(a.Path, b.Path) })
 	for _, d := range batch {
 		for _, name := range byAlias[d.Alias] {
-			switch {
-			case slices.Contains(cards, name) || slices.Contains(others, name):
-			case IsNetwork(d.Alias):
-				cards = append(cards, name)
-			default:
-				others = append(others, name)
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}
-	return cards, others
+	return names
 }
