@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -60,7 +61,12 @@ func (b *Build) version() string { return b.lock.Resolved.Format("2006.01.02") }
 
 // imageID names what all layers of an image have in common: the packages and
 // the recipe. It changes with neither g8os_core nor the machine that builds.
-func (b *Build) imageID() string { return recipe.Key(string(b.lock.Format()))[:16] }
+func (b *Build) imageID() string { return recipe.Key(string(b.lock.Format()), linking)[:16] }
+
+// linking is this program's part of what is in the layers.
+//
+//go:embed libraries.go
+var linking string
 
 // basePackages are the packages of which the base takes something; the first
 // is the kernel's.

@@ -22,7 +22,11 @@ func addLibraries(t, libraries *tree.Tree, loaded []string) error {
 	var lacking []string
 	todo := t.Paths()
 	need := func(name, by string) {
-		for _, dir := range searched {
+		in := searched
+		if strings.Contains(name, "/") { // the loader: the kernel looks nowhere else
+			in = []string{""}
+		}
+		for _, dir := range in {
 			at := path.Join(dir, name)
 			if t.Get(at) != nil {
 				return
@@ -106,7 +110,7 @@ func linked(p string, f *tree.File) ([]string, error) {
 			if _, err := segment.ReadAt(loader, 0); err != nil {
 				return nil, fmt.Errorf("%s: %w", p, err)
 			}
-			names = append(names, path.Base(strings.TrimRight(string(loader), "\x00")))
+			names = append(names, tree.Merge(strings.TrimRight(string(loader), "\x00")))
 		}
 	}
 	return names, nil
