@@ -49,6 +49,10 @@ type Options struct {
 	BinDir string
 	// Port on 127.0.0.1 for the (first) AC; 0: a free one, kept while the lab lives.
 	Port int
+	// Image is the folder with the image that virtual machines boot; empty: see image.Find.
+	Image string
+	// Cold boots virtual machines instead of making them clones of a template.
+	Cold bool
 	// Hold leaves g8os_core of every node to be started by StartCore.
 	Hold bool
 	// Progress is told what is being done, one line at a time; may be nil.
@@ -70,11 +74,14 @@ type Lab struct {
 
 // state is lab.json: what was asked for, and what was changed since.
 type state struct {
-	Plan    *topology.Plan          `json:"plan"`
-	BinDir  string                  `json:"bin_dir"`
-	Forward map[string]int          `json:"forward"` // AC → port on 127.0.0.1
-	Cuts    map[string][]fabric.Cut `json:"cuts"`    // by segment
-	Hosts   []topology.Machine      `json:"hosts"`   // other machines, added later
+	Plan   *topology.Plan `json:"plan"`
+	BinDir string         `json:"bin_dir"`
+	// ImageDir has what virtual machines boot; Cold ones are no clones.
+	ImageDir string                  `json:"image_dir,omitempty"`
+	Cold     bool                    `json:"cold,omitempty"`
+	Forward  map[string]int          `json:"forward"` // AC → port on 127.0.0.1
+	Cuts     map[string][]fabric.Cut `json:"cuts"`    // by segment
+	Hosts    []topology.Machine      `json:"hosts"`   // other machines, added later
 }
 
 const stateFile = "lab.json"

@@ -83,7 +83,7 @@ type body interface {
 
 func (n *Node) body() body {
 	if n.plan.Fidelity == topology.Virtual {
-		return vmBody{netnsBody{n}}
+		return vmBody{n}
 	}
 	return netnsBody{n}
 }

@@ -28,6 +28,10 @@ func (l *Lab) spec(m topology.Machine) (machine.Spec, error) {
 		Lab: l.Name(), Name: m.Name, Hostname: strings.ReplaceAll(m.Name, ".", "-"),
 		Control: l.machineDir(m.Name) + "/control", LogDir: l.LogDir(), IPv6: l.st.Plan.IPv6,
 	}
+	if isVM(m) { // QEMU sees the host's files, and no NIC
+		s.Relay = &machine.Relay{Channel: l.vmDir(m.Name).Channel(), Core: l.Node(m.Name).Socket(), Exec: l.execSocket(m.Name)}
+		return s, os.MkdirAll(filepath.Dir(s.Relay.Core), 0o755)
+	}
 	node := l.isNode(m.Name)
 	for _, p := range m.Ports {
 		nic := machine.NIC{Name: p.NIC, Up: !node}

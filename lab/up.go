@@ -42,6 +42,10 @@ func Up(ctx context.Context, t *topology.Topology, o Options) (*Lab, error) {
 	if l.st.BinDir, err = FindBinDir(o.BinDir); err != nil {
 		return nil, err
 	}
+	if l.st.ImageDir, err = checkMachines(plan, o, l.st.BinDir); err != nil {
+		return nil, err
+	}
+	l.st.Cold = o.Cold
 	if err := checkPort(o); err != nil {
 		return nil, err
 	}
@@ -60,7 +64,7 @@ func Up(ctx context.Context, t *topology.Topology, o Options) (*Lab, error) {
 
 // prepare loads the lab that is there, or writes down the new one.
 func (l *Lab) prepare(plan *topology.Plan) error {
-	bin := l.st.BinDir
+	asked := l.st
 	err := l.load()
 	switch {
 	case err == nil && !samePlan(l.st.Plan, plan):
@@ -73,7 +77,7 @@ func (l *Lab) prepare(plan *topology.Plan) error {
 	default:
 		l.st = state{Plan: plan, Forward: map[string]int{}, Cuts: map[string][]fabric.Cut{}}
 	}
-	l.st.BinDir = bin
+	l.st.BinDir, l.st.ImageDir, l.st.Cold = asked.BinDir, asked.ImageDir, asked.Cold
 	if err := l.rec.Create(); err != nil {
 		return err
 	}
@@ -241,7 +245,7 @@ func (l *Lab) create(m topology.Machine) (*machine.Maker, error) {
 func (l *Lab) plug(ctx context.Context, off []topology.Machine, makers []*machine.Maker) error {
 	all := map[string][]fabric.Port{}
 	for i, m := range off {
-		if m.Fidelity == topology.Virtual {
+		if isVM(m) {
 			continue // taps, once QEMU runs
 		}
 		for _, p := range ports(m) {
@@ -298,5 +302,11 @@ func (l *Lab) boot(ctx context.Context, m topology.Machine, mk *machine.Maker) e
 	l.mu.Lock()
 	l.machines[m.Name] = up
 	l.mu.Unlock()
-	return l.rec.Note(record.Event{Time: now(), Kind: "boot", Machine: m.Name})
+	if err := l.rec.Note(record.Event{Time: now(), Kind: "boot", Machine: m.Name}); err != nil {
+		return err
+	}
+	if isVM(m) {
+		return vmBody{l.Node(m.Name)}.poweron(ctx)
+	}
+	return nil
 }

@@ -11,13 +11,15 @@ import (
 	"github.com/g8os/g8os/lab/vm/transient"
 )
 
-// DefaultMemoryMiB is what a node gets that does not say.
-const DefaultMemoryMiB = 192
+// DefaultMemoryMiB is what a node gets that does not say. While it boots, the
+// initramfs is there twice, packed and unpacked: 192 are too few for the image.
+const DefaultMemoryMiB = 256
 
 // Append is the kernel's command line of a node of the lab. no_timer_check:
 // guests started in a crowd under TCG panic without it ("IO-APIC + timer
-// doesn't work").
-const Append = "console=ttyS0 no_timer_check panic=30 quiet g8os.guest"
+// doesn't work"). rootfstype=ramfs: the kernel's tmpfs takes half of what is
+// left of a small machine's memory and no more, and cuts off the initramfs.
+const Append = "console=ttyS0 no_timer_check panic=30 quiet rootfstype=ramfs g8os.guest"
 
 // Hold makes a guest wait at the gate, for a template to be made of it.
 const Hold = " g8os.hold"

@@ -20,6 +20,9 @@ import (
 type upCmd struct {
 	Topology string        `arg:"" optional:"" type:"path" help:"Topology file (YAML); default: three segments, six nodes, one AC."`
 	Nodes    *int          `short:"n" placeholder:"N" help:"Spread N nodes over the groups of the topology."`
+	Fidelity string        `enum:",netns,vm" default:"" placeholder:"netns|vm" help:"What all nodes are made of: namespaces, or QEMU machines; default: as the topology says."`
+	Cold     bool          `help:"Boot virtual machines instead of making them clones of a template."`
+	Image    string        `type:"path" placeholder:"DIR" help:"Where the image is that virtual machines boot; default: build/, as make image leaves it."`
 	Port     int           `placeholder:"PORT" help:"Port of the AC on 127.0.0.1; default: a free one, kept while the lab lives."`
 	Bin      string        `type:"path" placeholder:"DIR" help:"Where g8os_core, g8os_ac and gocryptfs are; default: beside g8lab."`
 	Timeout  time.Duration `default:"2m" help:"How long the nodes may take (${default})."`
@@ -37,7 +40,7 @@ func (u *upCmd) Run(ctx context.Context, c *cli, std streams) error {
 	head := sync.OnceFunc(func() { // not before lab.Up has found nothing to refuse
 		fmt.Fprintf(std.out, "lab %s: %d nodes on %d segments\n", c.Lab, len(plan.Nodes), len(plan.Segments))
 	})
-	o := lab.Options{Name: c.Lab, BinDir: u.Bin, Port: u.Port, Progress: func(line string) {
+	o := lab.Options{Name: c.Lab, BinDir: u.Bin, Image: u.Image, Cold: u.Cold, Port: u.Port, Progress: func(line string) {
 		head()
 		fmt.Fprintf(std.out, "%5.1fs  %s\n", time.Since(begun).Seconds(), line)
 	}}
@@ -102,6 +105,9 @@ func (u *upCmd) topology() (t *topology.Topology, err error) {
 	}
 	if err == nil && u.Nodes != nil {
 		err = t.Spread(*u.Nodes)
+	}
+	if err == nil && u.Fidelity != "" {
+		err = t.SetFidelity(u.Fidelity)
 	}
 	return t, err
 }

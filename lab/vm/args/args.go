@@ -54,6 +54,8 @@ type Spec struct {
 	NoChannel bool
 	// Running does not wait for cont.
 	Running bool
+	// NoReboot ends QEMU where the guest would reboot: after a panic.
+	NoReboot bool
 }
 
 // Memory is a file a machine's memory is mapped from.
@@ -67,7 +69,8 @@ type Kernel struct{ Image, Initrd, Append string }
 
 // USB boots the image of a stick, as firmware does it.
 type USB struct {
-	Image  string // qcow2
+	Image  string
+	Format string // raw | qcow2; "": qcow2
 	Code   string // OVMF's code; "" boots through BIOS
 	Vars   string // this machine's own copy of OVMF's variables
 	Serial string // of the stick
@@ -167,6 +170,9 @@ func (s Spec) Args() []string {
 	if s.Incoming {
 		a.add("-incoming", "defer")
 	}
+	if s.NoReboot {
+		a.add("-no-reboot")
+	}
 	if !s.Running {
 		a.add("-S") // cards and disks first, then cont
 	}
@@ -237,8 +243,12 @@ func (a *words) usb(u USB) {
 		a.add("-drive", "if=pflash,format=raw,readonly=on,file="+escape(u.Code),
 			"-drive", "if=pflash,format=raw,file="+escape(u.Vars))
 	}
+	format := u.Format
+	if format == "" {
+		format = "qcow2"
+	}
 	a.add("-blockdev", object(map[string]any{
-		"driver": "qcow2", "node-name": "stick", "file": map[string]any{"driver": "file", "filename": u.Image},
+		"driver": format, "node-name": "stick", "file": map[string]any{"driver": "file", "filename": u.Image},
 	}))
 	a.add("-device", "qemu-xhci,id=xhci,addr=5.0", "-device", "usb-storage,bus=xhci.0,drive=stick,bootindex=0,removable=on")
 }

@@ -57,7 +57,7 @@ func (t Template) make(ctx context.Context, o Options) (err error) {
 
 // boot runs the machine up to the gate and writes it down.
 func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir) (err error) {
-	s.Name, s.Dir, s.Incoming = "template", dir, false
+	s.Name, s.Dir, s.Incoming, s.NoReboot = "template", dir, false, true
 	s.Log = filepath.Join(string(dir), "console.log")
 	s.Memory = args.Memory{File: t.Memory(), Shared: true}
 	if err := s.Check(); err != nil {
