@@ -104,6 +104,7 @@ func (m *Machine) listen(ctx context.Context) {
 
 // buttons ends the machine when its power button is pressed.
 func (m *Machine) buttons(ctx context.Context) {
+	m.load("button", "evdev") // the machine's own; they must not wait for all other drivers
 	power.NewButtons().Run(ctx, func() { go m.guarded(func() { m.end(power.PowerOff, "power button") }) })
 }
 

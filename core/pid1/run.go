@@ -110,11 +110,13 @@ const (
 // keepCore keeps g8os_core running.
 func (m *Machine) keepCore(ctx context.Context) {
 	defer close(m.with.coreGone)
+	log := keep.NewLog(coreLog, coreLogMax, m.heard)
+	defer log.Close() // else its disk could not be unmounted
 	p := keep.Program{
 		Name: "g8os_core",
 		Argv: []string{layers.Core, "run"},
 		Env:  []string{"PATH=" + Path, "HOME=/root", "LANG=C.UTF-8"},
-		Out:  keep.NewLog(coreLog, coreLogMax, m.heard),
+		Out:  log,
 		Began: func(p *os.Process) {
 			m.mark("g8os_core run")
 			m.setCore(p, "")

@@ -120,6 +120,11 @@ func TestLogIsBoundedAndHandsOutLines(t *testing.T) {
 	if len(lines) != 20 || lines[19] != "line 19 end" {
 		t.Errorf("%q", lines)
 	}
+	l.Close()
+	fmt.Fprint(l, "late\n")
+	if again, _ := os.ReadFile(path); string(again) != string(now) {
+		t.Errorf("wrote after Close: %q", again)
+	}
 }
 
 func TestALogWithoutDiskHandsOutLines(t *testing.T) {
