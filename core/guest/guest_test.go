@@ -102,7 +102,8 @@ func TestGo(t *testing.T) {
 	if remote := (*RemoteError)(nil); !errors.As(err, &remote) || !strings.Contains(err.Error(), "not held") {
 		t.Errorf("second go: %v", err)
 	}
-	if b.connect(); b.held.Load() {
+	_ = s.Close()
+	if b.connect().Held() {
 		t.Error("held again")
 	}
 }
@@ -308,7 +309,7 @@ func TestHostsThatSendRubbish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _, _ = io.WriteString(c, strings.Repeat("x", maxLine+10)) }()
+	go func() { _, _ = io.WriteString(c, strings.Repeat("x", maxLine+8<<10)) }()
 	text, err := io.ReadAll(c)
 	if err != nil || !strings.Contains(string(text), "a line of more than") {
 		t.Errorf("got %q, %v", text, err)
@@ -326,8 +327,8 @@ func TestGuestInTheMiddleOfAFrame(t *testing.T) {
 	if held, err := readGreeting(newConn(c).r); held || err != nil {
 		t.Fatal(err)
 	}
-	// Data of 4096 bytes for a stream that it opens, and only ten of them.
-	if _, err := io.WriteString(c, "\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x10\x00"+"0123456789"); err != nil {
+	// A ping; data of 4096 bytes for a stream that it opens, and only ten of them.
+	if _, err := io.WriteString(c, "\x00\x02\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00"+"\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x10\x00"+"0123456789"); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = c.Write(bytes.Repeat([]byte{'\n'}, Resync)) // the next host, which got no greeting
@@ -335,6 +336,21 @@ func TestGuestInTheMiddleOfAFrame(t *testing.T) {
 		t.Errorf("%q, %v: the guest did not give up", text, err)
 	}
 	b.connect()
+}
+
+// What was on its way to the guest's last boot is not done by this one.
+func TestFramesOfTheLastBoot(t *testing.T) {
+	b := serve(t)
+	b.held.Store(true)
+	c := b.dial()
+	frame := "{\"op\":\"go\"}\n"
+	_, _ = io.WriteString(c, "\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00"+string(rune(len(frame)))+frame)
+	if _, err := io.ReadAll(c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(err)
+	}
+	if !b.connect().Held() {
+		t.Error("it went")
+	}
 }
 
 // A host in the middle of a frame when the guest was reset loses the session

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (o Options) greet(ch Channel) (*bufio.Reader, error) {
 			return nil, fmt.Errorf("greet the host: %w", err)
 		}
 		_ = ch.SetReadDeadline(time.Now().Add(hearing))
-		err := skipNewlines(r)
+		err := awaitHello(r)
 		_ = ch.SetReadDeadline(time.Time{})
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return r, err
@@ -130,17 +131,28 @@ func (o Options) greet(ch Channel) (*bufio.Reader, error) {
 	}
 }
 
-// skipNewlines reads up to the first byte that means something.
-func skipNewlines(r *bufio.Reader) error {
+// hello is how a host's first frame begins, a ping that Connect sends (yamux:
+// version 0, type 2, flags SYN). What else may come first is what was on its
+// way to the guest's last boot: none of it must be done now.
+var hello = []byte{0, 2, 0, 1}
+
+// awaitHello reads up to the host's first frame.
+func awaitHello(r *bufio.Reader) error {
 	for {
-		b, err := r.ReadByte()
+		first, err := r.Peek(1)
 		if err != nil {
 			return err
 		}
-		if b != '\n' {
-			return r.UnreadByte()
+		if first[0] != '\n' {
+			break
 		}
+		_, _ = r.Discard(1)
 	}
+	begin, err := r.Peek(len(hello))
+	if err == nil && !bytes.Equal(begin, hello) {
+		err = fmt.Errorf("the host begins with %q, want a ping", begin)
+	}
+	return err
 }
 
 // stream serves one request.
