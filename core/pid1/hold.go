@@ -103,7 +103,7 @@ func reseed(entropy []byte) error {
 
 // heldModules are those a clone will need at once: they are loaded before the
 // template is made, so that no clone has to.
-var heldModules = []string{"virtio_net", "virtio_blk", "virtio_rng", "vfat", "nls_cp437", "nls_ascii"}
+var heldModules = []string{"virtio_net", "virtio_blk", "virtio_rng", "ext4", "vfat", "nls_cp437", "nls_ascii"}
 
 // hold waits at the gate.
 func (m *Machine) hold(ctx context.Context) {

@@ -47,14 +47,22 @@ func (l *Loader) Load(names ...string) error {
 	return errors.Join(errs...)
 }
 
-// load goes on after an error: the module itself fails then if it matters.
-func (l *Loader) load(name string) (err error) {
+// load goes on after an error: the module itself fails then if it matters, and
+// the reason is the first error.
+func (l *Loader) load(name string) error {
+	var errs []error
+	var last error
 	for _, file := range l.index.Plan(name) {
 		a := l.attempt(file)
 		a.once.Do(func() { a.err = l.open(file) })
-		err = a.err
+		if last = a.err; last != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", Name(file), last))
+		}
 	}
-	return err
+	if last == nil {
+		return nil
+	}
+	return errors.Join(errs...)
 }
 
 func (l *Loader) attempt(file string) *attempt {

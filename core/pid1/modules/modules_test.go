@@ -147,6 +147,11 @@ func TestLoadGoesOnAndTriesOnce(t *testing.T) {
 	if err := l.Load("igb", "e1000e"); !errors.Is(err, unix.ENOEXEC) || !strings.Contains(err.Error(), "igb") {
 		t.Errorf("%v", err)
 	}
+	k.refuse["failover"], k.refuse["virtio_net"] = unix.ENODEV, unix.ENOENT
+	if err := l.Load("virtio_net"); err == nil || !absent(err) {
+		t.Errorf("what it needs does not want this machine, and the error is %v", err)
+	}
+	k.loaded = k.loaded[:len(k.loaded)-3]
 	if got := strings.Join(k.loaded, " "); got != "crc32c_generic crc32c_intel jbd2 mbcache ext4 igb e1000e" {
 		t.Error(got)
 	}

@@ -18,7 +18,7 @@ func shell(dir, name, script string, after ...string) Service {
 	return Service{
 		Name: name, After: after, Path: "/bin/sh", Args: []string{"-c", strings.ReplaceAll(script, "READY", ready)},
 		Ready: func(context.Context) error { _, err := os.Stat(ready); return err },
-		Limit: 20 * time.Second, Grace: 200 * time.Millisecond,
+		Limit: time.Minute, Grace: time.Minute,
 	}
 }
 
@@ -36,7 +36,7 @@ func start(t *testing.T, dir string, all ...Service) *Group {
 
 func waitStatus(t *testing.T, g *Group, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(g.Status(), text); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(g.Status(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never %q; it is %q", text, g.Status())
 		}
@@ -80,7 +80,9 @@ func TestOneThatCannotBePreparedSaysWhy(t *testing.T) {
 
 func TestOneThatIgnoresTermIsKilled(t *testing.T) {
 	dir := t.TempDir()
-	g := start(t, dir, shell(dir, "x", "trap '' TERM; touch READY; while :; do sleep 0.02; done"))
+	s := shell(dir, "x", "trap '' TERM; touch READY; while :; do sleep 0.02; done")
+	s.Grace = 200 * time.Millisecond
+	g := start(t, dir, s)
 	waitStatus(t, g, "x ready")
 	if err := g.Stop(t.Context()); err != nil {
 		t.Fatal(err)
