@@ -112,7 +112,7 @@ func TestInstallPutsTheMachinesOwnPolicyBack(t *testing.T) {
 
 func TestInstallSaysWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ script, want string }{
-		"no mode":       {"! ./install", "say what for: ./install [--check] run|test"},
+		"no mode":       {"! ./install", "say what for: ./install [--check] run|vm|test|image|e2e"},
 		"only checking": {"! ./install --check run", "missing: tcpdump; remedy: ./install run"},
 		"no network":    {"export APT_FAILS=1; ! ./install run", "could not install: tcpdump; is the package mirror"},
 		"not root":      {"! setpriv --reuid 65534 --clear-groups ./install run", "needs root: sudo ./install run"},

@@ -147,7 +147,7 @@ func TestAQEMUThatHangsIsLeftAtTheDeadline(t *testing.T) {
 		close(ended)
 	})
 	c := dial(t, path)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	err := c.Run(ctx, "stop", nil, nil)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stop") {
@@ -166,7 +166,7 @@ func TestASocketNobodyServesIsLeftAtTheDeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if _, err := Dial(ctx, path); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another client") {
 		t.Errorf("got %v", err)
