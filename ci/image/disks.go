@@ -14,7 +14,7 @@ import (
 // cmdline is what a kernel is told that was started from a disk of ours: both
 // consoles, that there is a boot medium to wait for, and to boot again half a
 // minute after a panic.
-const cmdline = "console=tty0 console=ttyS0,115200 g8os.medium panic=30"
+const cmdline = "console=tty0 console=ttyS0,115200 quiet g8os.medium panic=30"
 
 // maxDisk is how large the image for a stick may be.
 const maxDisk = 700 << 20

@@ -72,7 +72,9 @@ func (b *Build) finishTools(ctx context.Context, t *tree.Tree, spool *tree.Spool
 		return err
 	}
 	t.Filter(func(_ string, f *tree.File) bool { return runnable(t, f) })
-	t.Filter(func(p string, f *tree.File) bool { return !dangling(t, p, f) })
+	for t.Filter(func(p string, f *tree.File) bool { return !dangling(t, p, f) }) > 0 {
+		continue // a link to a link that led nowhere does so now
+	}
 	if err := addLibraries(t, tree.New(), nil); err != nil {
 		return err
 	}

@@ -2,8 +2,7 @@ package recipe
 
 // applets are busybox's commands that the base has a link for. Not among them
 // are its init, its daemons and DHCP clients (the node's are g8os_core's), and
-// what would power the machine off past PID 1. The tools layer has the full
-// programs, which then count.
+// what would power the machine off past PID 1.
 const applets = `
 bin/[ bin/[[ bin/ar bin/arch bin/ascii bin/ash bin/awk bin/base64 bin/basename bin/bc bin/bunzip2 bin/bzcat bin/bzip2
 bin/cal bin/cat bin/chgrp bin/chmod bin/chown bin/chvt bin/clear bin/cmp bin/cp bin/cpio bin/crc32 bin/cut bin/date
@@ -26,4 +25,9 @@ sbin/fdisk sbin/findfs sbin/fsfreeze sbin/fstrim sbin/hwclock sbin/i2cdetect sbi
 sbin/ifconfig sbin/insmod sbin/losetup sbin/lsmod sbin/mkdosfs sbin/mkswap sbin/modinfo sbin/modprobe sbin/nologin
 sbin/partprobe sbin/pivot_root sbin/rmmod sbin/route sbin/start-stop-daemon sbin/swapoff sbin/swapon
 sbin/switch_root sbin/sysctl sbin/vconfig
+`
+
+// elsewhere are programs of the tools layer that scripts call by their place.
+const elsewhere = `
+bin/bash bin/git bin/lsblk bin/nano sbin/iptables sbin/ip6tables sbin/ldconfig sbin/lvm sbin/mdadm sbin/nft sbin/parted
 `

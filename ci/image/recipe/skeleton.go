@@ -37,7 +37,7 @@ func (i Identity) JSON() []byte {
 }
 
 // Skeleton puts the files we write ourselves into the base: the top folders,
-// /etc, the links to busybox.
+// /etc, the links to busybox. The programs of the base are in it already.
 func Skeleton(t *tree.Tree, id Identity) error {
 	for _, d := range strings.Fields("boot dev etc etc/g8os home media mnt opt proc run srv state sys usr usr/local/bin usr/local/sbin usr/lib/modules usr/share/g8os var/cache var/lib var/lib/docker var/log var/log/g8os var/spool") {
 		t.Dir(d, 0o755)
@@ -46,7 +46,7 @@ func Skeleton(t *tree.Tree, id Identity) error {
 	t.Dir("tmp", 0o1777)
 	t.Dir("var/tmp", 0o1777)
 	for at, to := range map[string]string{
-		"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64",
+		"lib": "usr/lib", "lib64": "usr/lib64",
 		"var/run": "/run", "var/lock": "/run/lock", "etc/mtab": "../proc/self/mounts",
 	} {
 		t.PutTop(at, tree.Symlink(to))
@@ -54,12 +54,35 @@ func Skeleton(t *tree.Tree, id Identity) error {
 	t.Write("usr/bin/g8os_core", 0o755, nil) // PID 1 binds itself over it
 	t.Write(BaseIdentity, 0o644, id.JSON())
 	t.Write("etc/os-release", 0o644, fmt.Appendf(nil, "PRETTY_NAME=\"G8OS %[1]s\"\nNAME=G8OS\nID=g8os\nID_LIKE=debian\nVERSION_ID=%[1]s\nIMAGE_ID=%[2]s\n", id.Version, id.ID))
+	if err := copySkeleton(t); err != nil {
+		return err
+	}
+	fallbacks(t)
+	return nil
+}
+
+// fallbacks fills /bin and /sbin, which come last on every PATH. They are no
+// links to /usr here: busybox's commands are in them, so that those of the
+// tools layer count where it is mounted, and the base's where it is not or its
+// stick was pulled. What scripts call as /bin/NAME is linked to where it is.
+func fallbacks(t *tree.Tree) {
+	t.PutTop("bin", tree.Folder(0o755))
+	t.PutTop("sbin", tree.Folder(0o755))
 	for _, applet := range strings.Fields(applets) {
-		if at := "usr/" + applet; t.Get(at) == nil {
-			t.Link(at, relative(applet))
+		t.PutTop(applet, tree.Symlink("../usr/bin/busybox"))
+	}
+	t.Link("usr/bin/env", "busybox") // scripts name it so
+	programs := strings.Fields(elsewhere)
+	for _, p := range t.Paths() {
+		if in, is := strings.CutPrefix(p, "usr/"); is && (path.Dir(in) == "bin" || path.Dir(in) == "sbin") {
+			programs = append(programs, in)
 		}
 	}
-	return copySkeleton(t)
+	for _, p := range programs {
+		if !t.Has(p) {
+			t.PutTop(p, tree.Symlink("../usr/"+p))
+		}
+	}
 }
 
 // copySkeleton copies the folder skeleton as it is; private is what only root
@@ -83,12 +106,4 @@ func copySkeleton(t *tree.Tree) error {
 		t.Write(at, mode, text)
 		return nil
 	})
-}
-
-// relative is the link from usr/DIR/NAME to busybox.
-func relative(applet string) string {
-	if path.Dir(applet) == "bin" {
-		return "busybox"
-	}
-	return "../bin/busybox"
 }

@@ -101,9 +101,19 @@ func (t *Tree) Remove(p string) {
 	}
 }
 
-// Filter removes what keep does not want; folders stay.
-func (t *Tree) Filter(keep func(p string, f *File) bool) {
-	maps.DeleteFunc(t.files, func(p string, f *File) bool { return f.Type != tar.TypeDir && !keep(p, f) })
+// Filter removes what keep does not want, and says how much that was; folders
+// stay. keep sees the tree as it was before, in whatever order it is asked.
+func (t *Tree) Filter(keep func(p string, f *File) bool) int {
+	var out []string
+	for p, f := range t.files {
+		if f.Type != tar.TypeDir && !keep(p, f) {
+			out = append(out, p)
+		}
+	}
+	for _, p := range out {
+		delete(t.files, p)
+	}
+	return len(out)
 }
 
 // Prune removes folders in which nothing is left, except those named.
@@ -249,5 +259,11 @@ func (f *File) Perm() fs.FileMode { return fs.FileMode(f.Mode & 0o777) }
 // Symlink is a symbolic link.
 func Symlink(to string) File { return File{Type: tar.TypeSymlink, Mode: 0o777, Link: to} }
 
-// PutTop adds a file under exactly this path: what links /bin to /usr/bin.
+// Folder is a folder of root's.
+func Folder(mode int64) File { return File{Type: tar.TypeDir, Mode: mode} }
+
+// Has says that there is something at exactly this path.
+func (t *Tree) Has(p string) bool { return t.files[p] != nil }
+
+// PutTop adds a file under exactly this path, which is not merged into /usr.
 func (t *Tree) PutTop(p string, f File) { t.files[p] = &f }
