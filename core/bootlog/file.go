@@ -46,10 +46,10 @@ type Last struct {
 // tell.
 func (l Last) Notice() string {
 	if l.Known && l.How == "" {
-		return "the last boot ended without a word (power cut, reset, crash of the kernel): g8os_core log --boot -1"
+		return "the last boot ended without a word (power cut, reset, crash of the kernel): g8os_core log --boot=-1"
 	}
 	if strings.Contains(l.How, "panic") {
-		return "the last boot ended in a " + l.How + ": g8os_core log --boot -1"
+		return "the last boot ended in a " + l.How + ": g8os_core log --boot=-1"
 	}
 	return ""
 }
