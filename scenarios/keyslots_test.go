@@ -123,6 +123,7 @@ func gocryptfs(ctx context.Context, password string, argv ...string) int {
 	bin, err := lab.FindBinDir("")
 	ok(err)
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "gocryptfs"), append([]string{"-q"}, argv...)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+GinkgoT().TempDir()) // -fsck leaves a mount point behind when it fails
 	cmd.Stdin = strings.NewReader(password + "\n")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
