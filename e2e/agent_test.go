@@ -38,7 +38,7 @@ func (a *agent) run(ctx context.Context, script, stdin string) (result, error) {
 	if err := a.call(ctx, "guest-exec", args, &started); err != nil {
 		return result{}, fmt.Errorf("run %q: %w", script, err)
 	}
-	for {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) { // it logs each question
 		var status struct {
 			Exited bool   `json:"exited"`
 			Code   int    `json:"exitcode"`
@@ -52,7 +52,7 @@ func (a *agent) run(ctx context.Context, script, stdin string) (result, error) {
 			return result{status.Code, string(status.Out), string(status.Err)}, nil
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return result{}, fmt.Errorf("%q has not ended: %w", script, ctx.Err())
 		}
