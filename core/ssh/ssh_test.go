@@ -84,7 +84,7 @@ func login(t *testing.T, o Options, identity string, args ...string) (string, er
 	known := filepath.Join(t.TempDir(), "known")
 	must(t, os.WriteFile(known, append([]byte("127.0.0.1 "), public...), 0o600))
 	out, err := exec.Command("ssh", append([]string{"-F", "none", "-i", identity, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-		"-o", "ConnectTimeout=10", "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=" + known, "root@127.0.0.1"}, args...)...).CombinedOutput()
+		"-o", "ConnectTimeout=60", "-o", "StrictHostKeyChecking=yes", "-o", "UserKnownHostsFile=" + known, "root@127.0.0.1"}, args...)...).CombinedOutput()
 	return string(out), err
 }
 
