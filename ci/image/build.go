@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,6 +164,16 @@ func (b *Build) publish(stage string) error {
 	if err != nil {
 		return err
 	}
+	if b.BaseOnly && b.unchanged(stage, files) {
+		b.Say(b.Out + ": vmlinuz and initramfs are what they were")
+		return nil
+	}
+	// what an earlier build said and signed is not true from here on
+	for _, name := range []string{"manifest.json", "manifest.json.sig", "manifest.pub"} {
+		if err := os.Remove(filepath.Join(b.Out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	var said []string
 	for _, last := range []bool{false, true} {
 		for _, f := range files {
@@ -181,6 +192,18 @@ func (b *Build) publish(stage string) error {
 	}
 	b.Say(fmt.Sprintf("%s: %s", b.Out, strings.Join(said, ", ")))
 	return nil
+}
+
+// unchanged says that all that is in the stage is there already.
+func (b *Build) unchanged(stage string, files []fs.DirEntry) bool {
+	for _, f := range files {
+		was, _, err := fileSum(filepath.Join(b.Out, f.Name()))
+		is, _, err2 := fileSum(filepath.Join(stage, f.Name()))
+		if err != nil || err2 != nil || was != is {
+			return false
+		}
+	}
+	return true
 }
 
 func mebi(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }

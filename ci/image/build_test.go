@@ -95,6 +95,7 @@ func TestOldMakingsGo(t *testing.T) {
 func TestPublish(t *testing.T) {
 	b := Build{Out: t.TempDir(), Say: quiet}
 	must(t, os.WriteFile(filepath.Join(b.Out, "vmlinuz"), []byte("old"), 0o644))
+	must(t, os.WriteFile(filepath.Join(b.Out, "manifest.json.sig"), []byte("of the old"), 0o644))
 	must(t, os.MkdirAll(filepath.Join(b.Out, ".image-killed"), 0o755))
 	stage, err := b.stage()
 	must(t, err)

@@ -18,7 +18,6 @@ import (
 	"bytes"
 	"debug/pe"
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -33,6 +32,7 @@ const (
 	sectionHeader = 40
 	readableData  = 0x40000040 // IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ
 	countAt       = 6          // of sections, behind the signature
+	symbolsAt     = 12         // where they are, and how many
 	sizeOfImageAt = 24 + 56    // in the optional header of PE32+
 	checkSumAt    = 24 + 64
 )
@@ -53,11 +53,15 @@ func UKI(stub []byte, sections []Section) ([]byte, error) {
 	if next+sectionHeader*len(sections) > int(head.SizeOfHeaders) {
 		return nil, fmt.Errorf("EFI stub has no room for %d more sections in its %d bytes of headers: another version of systemd-boot-efi is needed", len(sections), head.SizeOfHeaders)
 	}
-	var end uint32 // of the image in memory
+	var end, last uint32 // of the image in memory, and in the file
 	for _, s := range f.Sections {
 		end = max(end, s.VirtualAddress+s.VirtualSize)
+		last = max(last, s.Offset+s.Size)
 	}
-	out := bytes.Clone(stub)
+	// What is behind the sections is for debuggers. Between sections it would
+	// be a gap, over which signer and firmware need not agree.
+	out := bytes.Clone(stub[:min(int(last), len(stub))])
+	clear(out[peAt+symbolsAt : peAt+symbolsAt+8])
 	for _, s := range sections {
 		if len(s.Name) > 8 || len(s.Data) == 0 {
 			return nil, fmt.Errorf("section %q of %d bytes cannot be in an EFI program", s.Name, len(s.Data))
@@ -95,7 +99,7 @@ func check(uki []byte, sections []Section) error {
 			return fmt.Errorf("the UKI has no section %s when read back", want.Name)
 		}
 		data, err := s.Data()
-		if err = errors.Join(err); err != nil || !bytes.HasPrefix(data, want.Data) {
+		if err != nil || !bytes.HasPrefix(data, want.Data) {
 			return fmt.Errorf("section %s of the UKI is not what was put in: %w", want.Name, err)
 		}
 	}

@@ -20,7 +20,7 @@ func stub(machine uint16, headers uint32) []byte {
 	put(pe.OptionalHeader64{Magic: 0x20b, SectionAlignment: 4096, FileAlignment: 512, SizeOfImage: 8192, SizeOfHeaders: headers, CheckSum: 7, NumberOfRvaAndSizes: 16})
 	put(pe.SectionHeader32{Name: [8]uint8{'.', 't', 'e', 'x', 't'}, VirtualSize: 16, VirtualAddress: 4096, SizeOfRawData: 512, PointerToRawData: headers})
 	b.Write(make([]byte, int(headers)-b.Len()))
-	return append(b.Bytes(), make([]byte, 512)...)
+	return append(b.Bytes(), make([]byte, 512+700)...) // and something for debuggers
 }
 
 func TestUKI(t *testing.T) {
@@ -33,12 +33,15 @@ func TestUKI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	end := uint32(0)
+	end, next := uint32(0), f.Sections[0].Offset
 	for _, s := range f.Sections {
 		if s.VirtualAddress < end || s.VirtualAddress%4096 != 0 || s.Offset%512 != 0 {
 			t.Errorf("%s is at %#x (in the file %#x), behind %#x", s.Name, s.VirtualAddress, s.Offset, end)
 		}
-		end = s.VirtualAddress + s.VirtualSize
+		if s.Offset != next {
+			t.Errorf("%s is at %#x in the file, with a gap behind %#x: its signature would not hold", s.Name, s.Offset, next)
+		}
+		end, next = s.VirtualAddress+s.VirtualSize, s.Offset+s.Size
 	}
 	head := f.OptionalHeader.(*pe.OptionalHeader64)
 	if head.SizeOfImage < end || head.SizeOfImage%4096 != 0 || head.CheckSum != 0 {
