@@ -48,6 +48,7 @@ type Machine struct {
 	events   *modules.Events
 	storage  *storage
 	gate     *gate
+	tools    tools
 	with     *attendants
 
 	mu      sync.Mutex
@@ -72,7 +73,7 @@ type Facts struct {
 func Main() {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, caught...) // a signal nobody takes must not end PID 1: the kernel would panic
-	m := &Machine{Log: slog.New(slog.DiscardHandler), signals: signals, toolsUp: make(chan struct{}), facts: Facts{Held: true}}
+	m := &Machine{Log: slog.New(slog.DiscardHandler), signals: signals, toolsUp: make(chan struct{}), tools: tools{said: map[string]string{}}, facts: Facts{Held: true}}
 	m.storage = newStorage(m)
 	unix.Umask(0o022)
 	m.stage1()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -88,6 +89,8 @@ func (m *Machine) importFrom(disk string) ([]string, error) {
 // useTools mounts the first tools layer that goes with this image, from a disk
 // or from the state disk's folder, and tells whether there is one now.
 func (m *Machine) useTools(found []disks.Found) bool {
+	m.tools.mu.Lock() // a disk may come while a layer is fetched
+	defer m.tools.mu.Unlock()
 	if m.Args.NoTools || m.Facts().Tools != "" {
 		return false
 	}
@@ -101,11 +104,18 @@ func (m *Machine) useTools(found []disks.Found) bool {
 			return true
 		case errors.Is(err, layers.ErrNotTools):
 			m.Log.Debug("tools layer", "error", err)
-		default:
+		case m.tools.said[source] != err.Error():
+			m.tools.said[source] = err.Error()
 			m.Log.Warn("tools layer", "error", err)
 		}
 	}
 	return false
+}
+
+// tools guards the one mounting of a tools layer.
+type tools struct {
+	mu   sync.Mutex
+	said map[string]string // the error of a source, as it was told
 }
 
 func toolsSources(found []disks.Found) []string {

@@ -26,7 +26,7 @@ func newStorage(m *Machine) *storage {
 
 // take hears of a block device that came, changed or went.
 func (s *storage) take(ev modules.Event) {
-	if ev.Vars["SUBSYSTEM"] != "block" {
+	if ev.Vars["SUBSYSTEM"] != "block" || !disks.Wanted(ev.Vars["DEVNAME"]) {
 		return
 	}
 	s.mu.Lock()

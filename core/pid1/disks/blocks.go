@@ -16,16 +16,16 @@ func Blocks(sys string) []string {
 	}
 	var names []string
 	for _, e := range entries {
-		if wanted(e.Name()) && sectors(sys, e.Name()) > 0 {
+		if Wanted(e.Name()) && sectors(sys, e.Name()) > 0 {
 			names = append(names, e.Name())
 		}
 	}
 	return names
 }
 
-// wanted leaves out what is never a disk. Opening an empty CD or floppy drive
+// Wanted leaves out what is never a disk. Opening an empty CD or floppy drive
 // takes seconds; those that hold something have a size.
-func wanted(name string) bool {
+func Wanted(name string) bool {
 	for _, p := range []string{"loop", "ram", "zram", "nbd", "dm-", "fd"} {
 		if strings.HasPrefix(name, p) {
 			return false
