@@ -16,12 +16,6 @@ import (
 	"github.com/g8os/g8os/lab/vm/transient"
 )
 
-// OVMF is UEFI for virtual machines (Debian's ovmf).
-const (
-	OVMFCode = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	OVMFVars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-)
-
 var errNoKernel = errors.New("there is no kernel to boot")
 
 // machineChecks boot virtual machines.
@@ -66,10 +60,10 @@ func (o Options) uefi(ctx context.Context) (string, error) {
 	}
 	defer os.RemoveAll(dir)
 	vars, console := filepath.Join(dir, "vars.fd"), filepath.Join(dir, "console.log")
-	if err := disk.Vars(OVMFVars, vars); err != nil {
+	if err := disk.Vars(disk.OVMFVars, vars); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(OVMFCode); err != nil {
+	if _, err := os.Stat(disk.OVMFCode); err != nil {
 		return "", err
 	}
 	stick := filepath.Join(dir, "empty.qcow2")
@@ -77,7 +71,7 @@ func (o Options) uefi(ctx context.Context) (string, error) {
 		return "", err
 	}
 	s := args.Spec{Name: "uefi", Dir: args.Dir(dir), Log: console, Accel: accel.TCG, MemoryMiB: 128, NoChannel: true, Running: true,
-		USB: &args.USB{Image: stick, Code: OVMFCode, Vars: vars}}
+		USB: &args.USB{Image: stick, Code: disk.OVMFCode, Vars: vars}}
 	begun := time.Now()
 	m, err := transient.Start(s.Args())
 	if err != nil {
@@ -100,7 +94,7 @@ func (o Options) clone(ctx context.Context) (string, error) {
 		return "", err
 	}
 	spec := vm.Machine(v.Accel, vm.DefaultMemoryMiB, 1, args.Kernel{Image: o.Kernel, Initrd: o.Initrd})
-	t, err := template.Get(ctx, template.Options{Cache: filepath.Join(o.Cache, "templates"), Spec: spec, Say: func(string, ...any) {}})
+	t, err := template.Get(ctx, template.Options{Cache: o.Cache, Spec: spec, Say: func(string, ...any) {}})
 	if err != nil {
 		return "", err
 	}

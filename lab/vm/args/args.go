@@ -250,7 +250,11 @@ func (a *words) usb(u USB) {
 	a.add("-blockdev", object(map[string]any{
 		"driver": format, "node-name": "stick", "file": map[string]any{"driver": "file", "filename": u.Image},
 	}))
-	a.add("-device", "qemu-xhci,id=xhci,addr=5.0", "-device", "usb-storage,bus=xhci.0,drive=stick,bootindex=0,removable=on")
+	stick := "usb-storage,bus=xhci.0,drive=stick,bootindex=0,removable=on"
+	if u.Serial != "" {
+		stick += ",serial=" + escape(u.Serial)
+	}
+	a.add("-device", "qemu-xhci,id=xhci,addr=5.0", "-device", stick)
 }
 
 // object is JSON, which needs no escaping of ours.

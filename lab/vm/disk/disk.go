@@ -82,18 +82,6 @@ func Overlay(ctx context.Context, base, format, path string) error {
 	})
 }
 
-// USB makes the stick of one machine out of the image (build/g8os.img, raw). A
-// stick that is there already stays.
-func USB(ctx context.Context, image, path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	if _, err := os.Stat(image); err != nil {
-		return fmt.Errorf("image of the stick: %w; make image builds it", err)
-	}
-	return Overlay(ctx, image, "raw", path)
-}
-
 // Medium is what a boot medium says to a node: files of its folder g8os.
 type Medium map[string][]byte
 

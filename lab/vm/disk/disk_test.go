@@ -104,11 +104,33 @@ func TestNothingIsLeftWhenTheDiskIsFull(t *testing.T) {
 	}
 }
 
-func TestUSBAndVarsSayWhereTheyComeFrom(t *testing.T) {
+func TestStickHasTheFilesOnItsFirstPartition(t *testing.T) {
 	dir := t.TempDir()
-	if err := USB(t.Context(), filepath.Join(dir, "g8os.img"), filepath.Join(dir, "u")); err == nil || !strings.Contains(err.Error(), "make image") {
+	image, stick := filepath.Join(dir, "g8os.img"), filepath.Join(dir, "stick")
+	if err := os.WriteFile(image, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 40<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := Stick(t.Context(), image, stick, nil); err == nil || !strings.Contains(err.Error(), "no GUID partition table") {
+		t.Errorf("an empty image: %v", err)
+	}
+	output(t, "sgdisk", "-n", "1:2048:+32M", image)
+	output(t, "mformat", "-i", image+"@@1M", "-T", "65536", "-h", "64", "-s", "32", "::")
+	if err := Stick(t.Context(), image, stick, Medium{"ca.pem": []byte("pem")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := output(t, "mtype", "-i", stick+"@@1M", "::g8os/ca.pem"); got != "pem" {
+		t.Errorf("ca.pem says %q", got)
+	}
+	if err := Stick(t.Context(), filepath.Join(dir, "none"), filepath.Join(dir, "u"), nil); err == nil || !strings.Contains(err.Error(), "make image") {
 		t.Error(err)
 	}
+}
+
+func TestVarsSayWhereTheyComeFrom(t *testing.T) {
+	dir := t.TempDir()
 	if err := Vars(filepath.Join(dir, "VARS.fd"), filepath.Join(dir, "v")); err == nil || !strings.Contains(err.Error(), "ovmf") {
 		t.Error(err)
 	}
