@@ -125,6 +125,7 @@ var _ = Describe("an AC that goes away", netns, func() {
 
 		By("asked for again, it is the same job")
 		out, done := g.begin(ctx, "node", "count", "echo", "not this one")
+		g.logged(ctx, g.Node("node"), `"job handed out again" job=count runs=true`)
 		g.inside(ctx, "node", "touch", "/run/go-on")
 		var ended error
 		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(&ended))

@@ -46,6 +46,7 @@ func (j *Jobs) start(id string, req api.ExecRequest, have uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.running[id] != nil || slices.Contains(j.ended, id) {
+		j.log.Info("job handed out again", "job", id, "runs", j.running[id] != nil)
 		return
 	}
 	if have > 0 {
