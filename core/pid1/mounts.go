@@ -19,6 +19,8 @@ type mount struct {
 
 const plain = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
+const efiVars = "/sys/firmware/efi/efivars"
+
 var kernelMounts = []mount{
 	{"proc", "/proc", plain, "", ""},
 	{"sysfs", "/sys", plain, "", ""},

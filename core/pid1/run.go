@@ -44,6 +44,7 @@ var late = []task{
 	{"boot log", (*Machine).keepLog},
 	{"buttons", (*Machine).buttons},
 	{"services", (*Machine).serve},
+	{"firmware", (*Machine).firmware},
 	{"disks", (*Machine).watchDisks},
 	{"tools", (*Machine).watchTools},
 }
@@ -76,6 +77,15 @@ func (m *Machine) release() {
 	if m.hardware != nil {
 		m.hardware.Release(unannounced...)
 	}
+}
+
+// firmware shows the variables of an EFI machine.
+func (m *Machine) firmware(context.Context) {
+	if _, err := os.Stat(efiVars); err != nil {
+		return
+	}
+	m.load("efivarfs") // no device announces it
+	m.say("mount", mountAll("/", []mount{{"efivarfs", efiVars, plain, "", ""}}))
 }
 
 // devices hands out what the kernel tells of devices.
