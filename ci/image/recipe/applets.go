@@ -9,7 +9,7 @@ bin/cal bin/cat bin/chgrp bin/chmod bin/chown bin/chvt bin/clear bin/cmp bin/cp 
 bin/dc bin/dd bin/deallocvt bin/df bin/diff bin/dirname bin/dmesg bin/dnsdomainname bin/dos2unix bin/du bin/echo
 bin/egrep bin/env bin/expand bin/expr bin/factor bin/fallocate bin/false bin/fgrep bin/find bin/fold bin/free
 bin/getopt bin/grep bin/groups bin/gunzip bin/gzip bin/head bin/hexdump bin/hostid bin/hostname bin/id bin/ionice
-bin/ipcalc bin/kill bin/killall bin/last bin/less bin/link bin/linux32 bin/linux64 bin/ln bin/logger bin/logname
+bin/ipcalc bin/kill bin/last bin/less bin/link bin/linux32 bin/linux64 bin/ln bin/logger bin/logname
 bin/ls bin/lsscsi bin/lzcat bin/lzma bin/lzop bin/md5sum bin/microcom bin/mkdir bin/mkfifo bin/mknod bin/mkpasswd
 bin/mktemp bin/more bin/mount bin/mv bin/nc bin/netstat bin/nl bin/nproc bin/nsenter bin/nslookup bin/od bin/openvt
 bin/paste bin/patch bin/pidof bin/ping bin/ping6 bin/printf bin/ps bin/pwd bin/readlink bin/realpath bin/renice
