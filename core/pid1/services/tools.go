@@ -48,7 +48,7 @@ func Tools() []Service {
 		{
 			Name: "dockerd", Path: "/usr/sbin/dockerd", Prepare: prepareDocker, Ready: dockerAnswers,
 			Args:  []string{"--data-root=" + dockerData, "--host=unix://" + dockerSocket, "--exec-opt=native.cgroupdriver=cgroupfs", "--storage-driver=overlay2"},
-			Limit: 2 * time.Minute, Grace: 15 * time.Second,
+			Limit: 5 * time.Minute, Grace: 15 * time.Second,
 		},
 	}
 }
@@ -84,6 +84,12 @@ func prepareDocker(ctx context.Context) error {
 	// is none of its business.
 	for _, name := range []string{"iptables", "ip6tables", "arptables"} {
 		_ = os.WriteFile("/proc/sys/net/bridge/bridge-nf-call-"+name, []byte("0\n"), 0o644)
+	}
+	// docker refuses to start a container when the kernel has AppArmor and the
+	// layer has no program to load its profile with. What it does not see, it
+	// does without.
+	if _, err := lookPath("apparmor_parser"); err != nil {
+		_ = unix.Unmount("/sys/kernel/security", 0)
 	}
 	if err := os.MkdirAll(dockerData, 0o710); err != nil {
 		return err
