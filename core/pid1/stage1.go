@@ -69,6 +69,7 @@ func (m *Machine) makeRoot() {
 	}
 	if err != nil {
 		m.notice("no base layer, the node goes on without most programs", err)
+		m.say("bare root", layers.Bare("/"))
 	}
 	_ = os.Setenv("PATH", Path)
 	_ = os.Setenv("HOME", "/root")

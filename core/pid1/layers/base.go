@@ -91,6 +91,19 @@ func BindCore(root string) error {
 	return nil
 }
 
+// Bare makes of the initramfs what g8os_core needs to run at least, and say how
+// the machine is.
+func Bare(root string) error {
+	var errs []error
+	for _, dir := range []string{"etc/g8os", "run", "tmp", "var", "mnt", "root"} {
+		errs = append(errs, os.MkdirAll(filepath.Join(root, dir), 0o755))
+	}
+	if err := os.Symlink("/run", filepath.Join(root, "var/run")); !errors.Is(err, fs.ErrExist) {
+		errs = append(errs, err)
+	}
+	return errors.Join(append(errs, BindCore(root))...)
+}
+
 // Switch makes root the root of every process there is, and moves the mounts
 // of the kernel's file systems, and the layers, into it.
 func Switch(root string) error {
