@@ -113,7 +113,7 @@ func (p *procs) do(q request) (response, error) {
 		if p.relay == nil || q.Release == nil {
 			return response{}, errors.New("the machine holds no virtual one")
 		}
-		return response{}, p.relay.free(*q.Release)
+		return response{}, p.relay.letGoNow(*q.Release)
 	case "wait":
 		s, err := p.wait(q.Name)
 		return response{Jobs: []State{s}}, err

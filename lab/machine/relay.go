@@ -44,8 +44,11 @@ type relay struct {
 
 	mu      sync.Mutex
 	session *guest.Session // nil: the guest does not speak at the moment
-	release *Release
-	changed chan struct{} // closed and replaced when one of the two changes
+	free    bool           // the guest of the session is not held
+	release *Release       // nil: it may not go yet
+	refused *Release       // the one it did not take
+	why     error          // it did not
+	changed chan struct{}  // closed and replaced when one of these changes
 }
 
 func newRelay(spec Relay, log *slog.Logger) *relay {
@@ -88,13 +91,13 @@ func (r *relay) hold() {
 		time.Sleep(redial)
 		return
 	}
-	r.set(func() { r.session = s })
+	r.set(func() { r.session, r.free, r.refused = s, !s.Held(), nil })
 	if s.Held() {
 		go r.letGo(s)
 	}
 	<-s.Done()
 	_ = s.Close()
-	r.set(func() { r.session = nil })
+	r.set(func() { r.session, r.free = nil, false })
 }
 
 func (r *relay) set(change func()) {
@@ -105,22 +108,33 @@ func (r *relay) set(change func()) {
 	r.changed = make(chan struct{})
 }
 
-// letGo lets the guest of a session go once it may.
+// letGo lets the guest of a session go once it may, and again with another
+// release when it did not take one.
 func (r *relay) letGo(s *guest.Session) {
 	for {
 		r.mu.Lock()
-		may, changed, over := r.release, r.changed, r.session != s
+		may, refused, changed, over := r.release, r.refused, r.changed, r.session != s || r.free
 		r.mu.Unlock()
 		if over {
 			return
 		}
-		if may != nil {
-			if err := goWith(s, *may); err != nil {
-				r.log.Warn("guest stays held", "error", err)
-			}
-			return
+		if may == nil || may == refused {
+			<-changed
+			continue
 		}
-		<-changed
+		err := goWith(s, *may)
+		if err != nil {
+			r.log.Warn("guest stays held", "error", err)
+		}
+		r.set(func() {
+			switch {
+			case r.session != s:
+			case err == nil:
+				r.free = true
+			default:
+				r.refused, r.why = may, err
+			}
+		})
 	}
 }
 
@@ -133,25 +147,30 @@ func goWith(s *guest.Session, may Release) error {
 	return s.Go(ctx, guest.Go{Hostname: may.Hostname, Entropy: entropy, Time: time.Now().Add(may.Skew)})
 }
 
-// free returns when the guest is not held any more.
-func (r *relay) free(may Release) error {
+// over tells of a session before hold does.
+func over(s *guest.Session) bool {
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// letGoNow returns when the guest is not held any more, or did not take it.
+func (r *relay) letGoNow(may Release) error {
 	r.set(func() { r.release = &may })
 	for {
 		r.mu.Lock()
-		s, changed := r.session, r.changed
+		free, superseded, refused, why, changed := r.free && !over(r.session), r.release != &may, r.refused == &may, r.why, r.changed
 		r.mu.Unlock()
-		if s != nil {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			held, err := s.State(ctx)
-			cancel()
-			if err == nil && !held {
-				return nil
-			}
-			select {
-			case <-changed:
-			case <-time.After(redial):
-			}
-			continue
+		switch {
+		case free:
+			return nil
+		case refused:
+			return why
+		case superseded:
+			return errors.New("somebody else releases the guest, in another way")
 		}
 		<-changed
 	}
