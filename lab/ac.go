@@ -107,6 +107,9 @@ func (a *AC) config() (string, error) {
 	fmt.Fprintf(&b, "# Made by g8lab for lab %s.\n", a.lab.Name())
 	fmt.Fprintf(&b, "grid = %q\nname = %q\nlisten = \":%d\"\n", a.lab.Name()+".lab", a.Name(), api.Port)
 	fmt.Fprintf(&b, "data_dir = %q\nmaster_key = %q\nca_key = %q\n", a.DataDir(), filepath.Join(a.keysDir(), "master.key"), filepath.Join(a.keysDir(), "ca"))
+	if a.plan.AC.Layers {
+		fmt.Fprintf(&b, "layers = %q\n", a.lab.st.ImageDir)
+	}
 	fmt.Fprintf(&b, "policy = %q\nfaults = true\nauthorized_keys = [%q]\n", a.plan.AC.Policy, strings.TrimSpace(string(pub)))
 	if life := a.plan.AC.CertificateLife; life > 0 {
 		fmt.Fprintf(&b, "certificate_life = %q\n", life)

@@ -2,10 +2,10 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/g8os/g8os/lab/fabric"
@@ -189,27 +189,27 @@ func (l *Lab) imageAndCache() (image.Image, string, error) {
 	return img, cache, err
 }
 
-// checkMachines refuses what a plan's machines lack, before anything is made.
+// checkMachines refuses what a plan's machines lack, before anything is made,
+// and returns where the image is, if any needs one.
 func checkMachines(plan *topology.Plan, o Options, binaries string) (dir string, err error) {
-	var img image.Image
-	for _, n := range plan.Nodes {
-		if !isVM(n) {
+	for _, m := range slices.Concat(plan.Nodes, plan.ACs) {
+		layers := m.AC != nil && m.AC.Layers
+		if !isVM(m) && !layers {
 			continue
 		}
-		if img, err = image.Find(o.Image, binaries); err != nil {
-			return "", err
+		img, err := image.Find(o.Image, binaries)
+		if err == nil && (layers || m.VM.Tools) {
+			err = image.Need(img.Tools())
 		}
-		if n.VM.Tools {
-			err = errors.Join(err, image.Need(img.Tools()))
-		}
-		if n.VM.Boot == "usb" {
-			err = errors.Join(err, image.Need(img.Stick()))
+		if err == nil && isVM(m) && m.VM.Boot == "usb" {
+			err = image.Need(img.Stick())
 		}
 		if err != nil {
-			return "", fmt.Errorf("node %s: %w", n.Name, err)
+			return "", fmt.Errorf("%s: %w", m.Name, err)
 		}
+		dir = img.Dir()
 	}
-	return img.Dir(), nil
+	return dir, nil
 }
 
 // qemu starts QEMU as a job of a machine's init.

@@ -68,9 +68,10 @@ func (r *reader) ac(key string, n *yaml.Node) AC {
 			a.Fallback = new(bool)
 			r.flag(a.Fallback)(key, n)
 		},
+		"layers":           r.flag(&a.Layers),
 		"certificate_life": r.duration(&a.CertificateLife),
 		"legs":             r.list(func(key string, n *yaml.Node) { a.Legs = append(a.Legs, r.leg(key, n)) }),
-	}, "name, legs, policy, fallback, certificate_life")
+	}, "name, legs, policy, fallback, layers, certificate_life")
 	return a
 }
 

@@ -61,6 +61,8 @@ type AC struct {
 	Policy string `yaml:"policy"` // open | approve; default open
 	// Fallback puts 10.254.254.254 on every leg; default: it does.
 	Fallback *bool `yaml:"fallback"`
+	// Layers makes it give nodes the tools layer of the image; default: it does not.
+	Layers bool `yaml:"layers"`
 	// CertificateLife of what it issues, 0: the AC's default.
 	CertificateLife time.Duration `yaml:"certificate_life"`
 
