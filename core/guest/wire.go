@@ -123,24 +123,6 @@ func (f *frames) sendJSON(kind byte, v any) error {
 	return f.send(kind, p)
 }
 
-// writer sends what is written as frames of a kind.
-func (f *frames) writer(kind byte) io.Writer { return frameWriter{f, kind} }
-
-type frameWriter struct {
-	f    *frames
-	kind byte
-}
-
-func (w frameWriter) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if err := w.f.send(w.kind, p); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
 // readFrame reads one frame; what it returns is valid until the next.
 func readFrame(r io.Reader, buf *[maxFrame]byte) (kind byte, p []byte, err error) {
 	var head [frameHeader]byte
