@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // binaries are the programs of ours that are in the image.
@@ -38,6 +39,7 @@ func (b *Build) binaries(ctx context.Context) (binaries, error) {
 func goBuild(ctx context.Context, dir, out string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=false", "-o", out}, args...)...)
 	cmd.Dir = dir
+	cmd.WaitDelay = 5 * time.Second // its compilers hold the pipes a moment longer
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", args[len(args)-1], err, strings.TrimSpace(string(said)))

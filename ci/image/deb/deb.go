@@ -12,6 +12,8 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Files gives each file of the package at path to each, in the archive's order.
@@ -19,6 +21,10 @@ func Files(ctx context.Context, path string, each func(*tar.Header, io.Reader) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends dpkg-deb when each gave up
 	cmd := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", path)
+	// it is several processes, which hold our pipes: all of them have to go
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

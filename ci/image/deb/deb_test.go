@@ -11,6 +11,9 @@ import (
 	"testing"
 )
 
+// large is more than pipes hold: dpkg-deb waits for a reader of the rest.
+const large = 8 << 20
+
 // pack makes a package with one program, and a script that must not run.
 func pack(t *testing.T) string {
 	t.Helper()
@@ -19,6 +22,7 @@ func pack(t *testing.T) string {
 		"p/DEBIAN/control":  "Package: p\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example>\nDescription: x\n",
 		"p/DEBIAN/postinst": "#!/bin/sh\ntouch " + dir + "/ran\n",
 		"p/usr/bin/p":       "program",
+		"p/usr/share/large": strings.Repeat("x", large),
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -52,7 +56,7 @@ func TestFiles(t *testing.T) {
 }
 
 func TestErrorsComeOut(t *testing.T) {
-	mine := errors.New("mine")
+	mine := errors.New("mine") // a full disk, say, with most of the package unread
 	if err := Files(t.Context(), pack(t), func(*tar.Header, io.Reader) error { return mine }); !errors.Is(err, mine) {
 		t.Errorf("got %v, want mine", err)
 	}
