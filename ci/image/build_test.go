@@ -72,6 +72,9 @@ func TestNothingHalfMade(t *testing.T) {
 		return fmt.Errorf("writing: %w", syscall.ENOSPC)
 	})
 	demand(t, err, "make room, or put the cache elsewhere with G8OS_CACHE=DIR")
+	if twice := explain(err, b.Out); twice.Error() != err.Error() {
+		t.Errorf("said twice: %v", twice)
+	}
 	if got := list(t, top); got != "" {
 		t.Errorf("left behind: %s", got)
 	}

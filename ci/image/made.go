@@ -117,14 +117,20 @@ func aside(file string, fill func(part string) error) error {
 	return os.Rename(f.Name(), file)
 }
 
+// errExplained is in an error that says what to do already.
+var errExplained = errors.New("nothing half-made was left")
+
 // explain adds what to do to an error of a full disk. Programs we run say it
 // in words only.
 func explain(err error, dir string) error {
+	if errors.Is(err, errExplained) {
+		return err
+	}
 	full := errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 	if !full && !strings.Contains(strings.ToLower(err.Error()), "no space left") {
 		return err
 	}
 	var free unix.Statfs_t
 	_ = unix.Statfs(dir, &free)
-	return fmt.Errorf("%w; the disk of %s is full (%d MB free): make room, or put the cache elsewhere with G8OS_CACHE=DIR; nothing half-made was left", err, dir, int64(free.Bavail)*free.Bsize/1e6)
+	return fmt.Errorf("%w; the disk of %s is full (%d MB free): make room, or put the cache elsewhere with G8OS_CACHE=DIR; %w", err, dir, int64(free.Bavail)*free.Bsize/1e6, errExplained)
 }

@@ -22,7 +22,7 @@ func skeleton(t *testing.T) *tree.Tree {
 }
 
 func TestKey(t *testing.T) {
-	if Key("a", "b") != Key("a", "b") || Key("a", "b") == Key("ab") || Key("a") == Key("b") {
+	if first := Key("a", "b"); first != Key("a", "b") || Key("a", "b") == Key("ab") || Key("a") == Key("b") {
 		t.Error("a key should change with what is hashed, and only then")
 	}
 }
