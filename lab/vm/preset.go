@@ -12,8 +12,8 @@ import (
 )
 
 // DefaultMemoryMiB is what a node gets that does not say. While it boots, the
-// initramfs is there twice, packed and unpacked: 192 are too few for the image.
-const DefaultMemoryMiB = 256
+// initramfs is there twice, packed and unpacked: it must not be much less.
+const DefaultMemoryMiB = 192
 
 // Append is the kernel's command line of a node of the lab. no_timer_check:
 // guests started in a crowd under TCG panic without it ("IO-APIC + timer
