@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -100,8 +101,9 @@ type status struct {
 // operator is who sits at the controller, with the first admin's context.
 const operator = "export G8OS_CONTEXT=/etc/g8os-ac/operators/admin.toml; "
 
-// known returns the node with a fingerprint as the controller sees it.
-func known(ctx context.Context, ac *vm, fingerprint string) (n node) {
+// known waits until the controller knows the node with a fingerprint, in a
+// state and, unless that is empty, a phase.
+func known(ctx context.Context, ac *vm, fingerprint, state, phase string) (n node) {
 	GinkgoHelper()
 	Eventually(ctx, func(g Gomega) {
 		r, err := ac.agent.run(ctx, operator+"g8os nodes -o json", "")
@@ -109,13 +111,13 @@ func known(ctx context.Context, ac *vm, fingerprint string) (n node) {
 		g.Expect(r.code).To(BeZero(), r.err)
 		var all []node
 		g.Expect(json.Unmarshal([]byte(r.out), &all)).To(Succeed(), r.out)
-		for _, one := range all {
-			if one.Fingerprint == fingerprint {
-				n = one
-				return
-			}
+		at := slices.IndexFunc(all, func(one node) bool { return one.Fingerprint == fingerprint })
+		g.Expect(at).NotTo(Equal(-1), "no node has the fingerprint %s:\n%s", fingerprint, r.out)
+		n = all[at]
+		g.Expect(n.State).To(Equal(state))
+		if phase != "" {
+			g.Expect(n.Phase).To(Equal(phase))
 		}
-		g.Expect(r.out).To(BeEmpty(), "no node has the fingerprint %s", fingerprint)
 	}).WithTimeout(soon).WithPolling(often).Should(Succeed())
 	return n
 }

@@ -79,11 +79,11 @@ var _ = Describe("what we ship", Ordered, func() {
 			deb.sh(ctx, "g8os_core net && systemctl start g8os-core")
 			deb.eventually(ctx, soon, "g8os_core status", "fingerprint")
 			first = statusOf(ctx, deb)
-			Expect(known(ctx, ac, first.Fingerprint).State).To(Equal("pending"))
+			known(ctx, ac, first.Fingerprint, "pending", "")
 		}, patience)
 
 		It("is let in, and managed", func(ctx SpecContext) {
-			ac.sh(ctx, operator+"g8os node approve %s", known(ctx, ac, first.Fingerprint).ID)
+			ac.sh(ctx, operator+"g8os node approve %s", known(ctx, ac, first.Fingerprint, "pending", "").ID)
 			deb.sh(ctx, "g8os_core wait --timeout 2m")
 		}, patience)
 
@@ -125,8 +125,7 @@ var _ = Describe("what we ship", Ordered, func() {
 			deb.says(ctx, soon, `(?s)login:.*Linux version`)
 			deb.awake(ctx)
 			deb.eventually(ctx, soon, "g8os_core wait --timeout 60s", "")
-			n := known(ctx, ac, first.Fingerprint)
-			Expect(n.State).To(Equal("enrolled"))
+			known(ctx, ac, first.Fingerprint, "enrolled", "managed")
 			Expect(ac.sh(ctx, operator+"g8os exec deb -- cat /etc/hostname")).To(Equal("deb"))
 		}, patience)
 
