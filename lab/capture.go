@@ -44,7 +44,33 @@ func (l *Lab) Capture(ctx context.Context, target string, w io.Writer, o Capture
 	if err != nil {
 		return 0, err
 	}
+	if n, err := l.FindNode(target); err == nil && isVM(n.plan) {
+		return n.captureMachine(ctx, w, o)
+	}
 	return l.tcpdump(ctx, m, "any", w, o)
+}
+
+// captureMachine takes what a VM sends and what is for it, from the segment of
+// its first NIC: its own network is inside, where nothing is listened from.
+func (n *Node) captureMachine(ctx context.Context, w io.Writer, o CaptureOptions) (int, error) {
+	first := n.plan.Ports[0]
+	for _, p := range n.plan.Ports[1:] {
+		if p.Segment != first.Segment {
+			return 0, fmt.Errorf("capture on %s: it is a machine on several segments; capture on one of them (%s), with --filter 'ether host %s' or so",
+				n.Name(), first.Segment+", "+p.Segment, first.MAC)
+		}
+	}
+	var own []string
+	for _, p := range n.plan.Ports {
+		own = append(own, "ether host "+p.MAC)
+	}
+	own = append(own, "ether multicast")
+	filter := "(" + strings.Join(own, " or ") + ")"
+	if o.Filter != "" {
+		filter += " and (" + o.Filter + ")"
+	}
+	o.Filter = filter
+	return n.lab.Segment(first.Segment).capture(ctx, w, o)
 }
 
 // CanCapture says whether there is anything of that name to capture on.

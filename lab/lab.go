@@ -236,9 +236,21 @@ func (l *Lab) machine(name string) (*machine.Machine, error) {
 	m := l.machines[name]
 	l.mu.Unlock()
 	if m == nil || !m.Alive() {
-		return nil, fmt.Errorf("%s of lab %s has no power; PowerOn or g8lab up gives it some", name, l.Name())
+		remedy := l.say("up")
+		if l.isNode(name) {
+			remedy = l.say("power " + name + " on")
+		}
+		return nil, fmt.Errorf("%s of lab %s has no power; %s gives it some", name, l.Name(), remedy)
 	}
 	return m, nil
+}
+
+// say is a command of g8lab as one would type it for this lab.
+func (l *Lab) say(command string) string {
+	if l.Name() == DefaultName {
+		return "g8lab " + command
+	}
+	return "g8lab --lab " + l.Name() + " " + command
 }
 
 // fabric is a handle on a segment's switch.

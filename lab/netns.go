@@ -149,9 +149,11 @@ func (b netnsBody) freeze(ctx context.Context, frozen bool) error {
 	return err
 }
 
+func (b netnsBody) frozen(context.Context) bool { return false } // a command that enters runs
+
 func (b netnsBody) console(context.Context) (net.Conn, error) {
-	return nil, fmt.Errorf("node %s is made of namespaces and has no console; g8lab logs %s -f shows what it says, g8lab up --fidelity vm makes machines",
-		b.Name(), b.Name())
+	return nil, fmt.Errorf("node %s is made of namespaces and has no console; %s shows what it says, g8lab up --fidelity vm makes machines",
+		b.Name(), b.lab.say("logs "+b.Name()+" -f"))
 }
 
 func (b netnsBody) reset(ctx context.Context) error {

@@ -77,6 +77,7 @@ type body interface {
 	plug(ctx context.Context, p fabric.Port) error
 
 	freeze(ctx context.Context, frozen bool) error // all of it, as a hypervisor does
+	frozen(ctx context.Context) bool               // as far as can be told from outside
 	console(ctx context.Context) (net.Conn, error)
 	reset(ctx context.Context) error // the button: no power lost, nothing flushed
 }
@@ -169,6 +170,10 @@ func (n *Node) Pause(ctx context.Context) error {
 func (n *Node) Resume(ctx context.Context) error {
 	return n.fault(ctx, "heal", "resumed", func() error { return n.body().freeze(ctx, false) })
 }
+
+// Paused reports whether the node is a VM that stands still: what is asked of
+// it waits until Resume.
+func (n *Node) Paused(ctx context.Context) bool { return n.body().frozen(ctx) }
 
 // Reset presses the button: the node boots again at once, nothing is flushed.
 func (n *Node) Reset(ctx context.Context) error {

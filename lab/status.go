@@ -21,7 +21,7 @@ type Row struct {
 	MAC            string `json:"mac"`
 	Segment        string `json:"segment"`
 	Fidelity       string `json:"fidelity"`
-	Phase          string `json:"phase"` // a phase, off (no power) or down (g8os_core does not answer)
+	Phase          string `json:"phase"` // a phase, off (no power), paused, or down (g8os_core does not answer)
 	Way            string `json:"way"`
 	Address        string `json:"address"`
 	Controller     string `json:"controller"`
@@ -39,6 +39,8 @@ type Report struct {
 
 // PhaseManaged is the last phase: the node does as it is told.
 const PhaseManaged = "managed"
+
+const phaseDown = "down"
 
 // Managed reports whether every node is managed.
 func (r Report) Managed() bool {
@@ -69,10 +71,14 @@ func (l *Lab) Status(ctx context.Context) Report {
 
 func (n *Node) row(ctx context.Context) Row {
 	s, err := n.Status(ctx)
-	if err != nil {
-		return n.rowDown()
+	if err == nil {
+		return n.rowOf(s)
 	}
-	return n.rowOf(s)
+	r := n.rowDown()
+	if r.Phase == phaseDown && n.Paused(ctx) {
+		r.Phase = "paused"
+	}
+	return r
 }
 
 func (n *Node) rowOf(s api.Status) Row {
@@ -88,7 +94,7 @@ func (n *Node) rowOf(s api.Status) Row {
 }
 
 func (n *Node) rowDown() Row {
-	phase := "down"
+	phase := phaseDown
 	if _, err := n.lab.machine(n.Name()); err != nil {
 		phase = "off"
 	}

@@ -119,6 +119,13 @@ func (b vmBody) unplug(ctx context.Context, p fabric.Port) error {
 	if err != nil {
 		return err
 	}
+	in, err := v.HasNIC(ctx, b.number(p))
+	if err != nil {
+		return err
+	}
+	if !in {
+		return fmt.Errorf("%s is not in; plug puts it back", p.NIC)
+	}
 	return v.UnplugNIC(ctx, b.number(p))
 }
 
@@ -126,6 +133,13 @@ func (b vmBody) plug(ctx context.Context, p fabric.Port) error {
 	v, _, err := b.vm()
 	if err != nil {
 		return err
+	}
+	in, err := v.HasNIC(ctx, b.number(p))
+	if err != nil {
+		return err
+	}
+	if in {
+		return fmt.Errorf("%s is in already", p.NIC)
 	}
 	sw, err := b.lab.fabric(p.Segment)
 	if err != nil {
@@ -162,6 +176,11 @@ func (b vmBody) freeze(ctx context.Context, frozen bool) error {
 	return v.Resume(ctx)
 }
 
+func (b vmBody) frozen(ctx context.Context) bool {
+	v, _, err := b.vm()
+	return err == nil && v.State(ctx) == vm.Paused
+}
+
 func (b vmBody) reset(ctx context.Context) error {
 	v, _, err := b.vm()
 	if err != nil {
@@ -183,7 +202,7 @@ func (b vmBody) console(ctx context.Context) (net.Conn, error) {
 	}
 	if err := unix.Flock(int(seat.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = seat.Close()
-		return nil, fmt.Errorf("console of node %s: somebody else sits there; g8lab logs %s -f shows what it says", b.Name(), b.Name())
+		return nil, fmt.Errorf("console of node %s: somebody else sits there; %s shows what it says", b.Name(), b.lab.say("logs "+b.Name()+" -f"))
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,7 +142,21 @@ func look(name string) (string, error) {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("%s: not found in %s", name, path)
+	return "", fmt.Errorf("%s: %w in %s", name, errNotFound, path)
+}
+
+var errNotFound = errors.New("not found")
+
+// notRun is the exit code a shell has for a program that could not be run.
+func notRun(err error) int {
+	_, execve := errors.AsType[*fs.PathError](err)
+	switch {
+	case errors.Is(err, errNotFound), execve && errors.Is(err, fs.ErrNotExist):
+		return 127
+	case execve:
+		return 126
+	}
+	return 0
 }
 
 // kill ends the command and what it started in its group. What has been waited

@@ -91,7 +91,12 @@ func (e Exit) Status() int {
 }
 
 // RemoteError is what the guest answered: it got the request and could not do it.
-type RemoteError struct{ Text string }
+type RemoteError struct {
+	Text string
+	// Status is what a shell would exit with: 127 for a program that is not
+	// there, 126 for one that cannot be run, 0 for anything else.
+	Status int
+}
 
 func (e *RemoteError) Error() string { return "the guest says: " + e.Text }
 
@@ -113,8 +118,9 @@ type request struct {
 
 // answer is the guest's first line.
 type answer struct {
-	Error string `json:"error,omitempty"`
-	Held  bool   `json:"held,omitempty"`
+	Error  string `json:"error,omitempty"`
+	Status int    `json:"status,omitempty"` // see RemoteError
+	Held   bool   `json:"held,omitempty"`
 }
 
 // patience stands for ever where yamux wants a time: a machine may be paused

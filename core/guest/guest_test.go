@@ -137,11 +137,15 @@ func TestExec(t *testing.T) {
 			t.Errorf("%s: got %+v, %d bytes %.40q, %q", tt.script, exit, len(out), out, errs)
 		}
 	}
-	for _, argv := range [][]string{nil, {"no-such-program"}, {"/"}} {
+	for status, argv := range map[int][]string{0: nil, 127: {"no-such-program"}, 126: {"/etc/passwd"}} {
 		_, err := s.Exec(soon(t), Command{Argv: argv}, Stdio{})
-		if remote := (*RemoteError)(nil); !errors.As(err, &remote) {
-			t.Errorf("%v: %v", argv, err)
+		if remote := (*RemoteError)(nil); !errors.As(err, &remote) || remote.Status != status {
+			t.Errorf("%v: %+v", argv, err)
 		}
+	}
+	_, err := s.Exec(soon(t), Command{Argv: []string{"/no/such/program"}}, Stdio{})
+	if remote := (*RemoteError)(nil); !errors.As(err, &remote) || remote.Status != 127 {
+		t.Errorf("%+v", err)
 	}
 	if _, out, _ := run(t, s, "", "echo", "still there"); out != "still there\n" {
 		t.Errorf("got %q", out)

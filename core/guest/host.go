@@ -187,7 +187,7 @@ func ask(ctx context.Context, raw net.Conn, q request) (c *conn, a answer, err e
 		err = readLine(c.r, &a)
 	}
 	if err == nil && a.Error != "" {
-		err = &RemoteError{a.Error}
+		err = &RemoteError{a.Error, a.Status}
 	}
 	if err == nil {
 		err = context.Cause(ctx)

@@ -170,7 +170,7 @@ func (o Options) stream(ctx context.Context, raw net.Conn) {
 	}
 	if err := o.serve(ctx, c, q); err != nil {
 		o.Log.Warn("guest channel: request failed", "op", q.Op, "error", err)
-		_ = writeLine(c, answer{Error: err.Error()})
+		_ = writeLine(c, answer{Error: err.Error(), Status: notRun(err)})
 	}
 }
 

@@ -2,12 +2,14 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -42,8 +44,11 @@ func init() {
 	}
 	code, err := runInGuest(os.Args[2], os.Args[3] == "terminal", os.Args[4:])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
 		code = codeNotRun
+		if remote, ok := errors.AsType[*guest.RemoteError](err); ok && remote.Status != 0 {
+			err, code = errors.New(remote.Text), remote.Status
+		}
+		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
@@ -55,9 +60,9 @@ func runInGuest(socket string, tty bool, argv []string) (int, error) {
 	}
 	command := guest.Command{Argv: argv}
 	stdio := guest.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	caught := make(chan os.Signal, 4)
-	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	stdio.Signals = caught
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stdio.Signals = signals(cancel)
 	if in := int(os.Stdin.Fd()); tty && term.IsTerminal(in) {
 		was, err := term.MakeRaw(in)
 		if err != nil {
@@ -68,8 +73,27 @@ func runInGuest(socket string, tty bool, argv []string) (int, error) {
 		command.TTY, command.Env = &size, []string{"TERM=" + os.Getenv("TERM")}
 		stdio.Resize = resizes(in)
 	}
-	exit, err := guest.Exec(context.Background(), c, command, stdio)
+	exit, err := guest.Exec(ctx, c, command, stdio)
 	return exit.Status(), err
+}
+
+// parting is how long a command in the guest may take to end once its caller
+// was told to: a guest that stands still must not hold him.
+const parting = 5 * time.Second
+
+// signals are those for the command; after one that is to end it, leave.
+func signals(leave func()) <-chan os.Signal {
+	caught, passed := make(chan os.Signal, 4), make(chan os.Signal, 4)
+	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		for s := range caught {
+			if s != syscall.SIGINT {
+				time.AfterFunc(parting, leave)
+			}
+			passed <- s
+		}
+	}()
+	return passed
 }
 
 func sizeOf(fd int) guest.Size {

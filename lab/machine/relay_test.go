@@ -129,7 +129,7 @@ func TestRelay(t *testing.T) {
 			t.Errorf("%s: got %d, %q, %q", tt.script, code, out, errs)
 		}
 	}
-	if code, _, errs := inGuest(t, r, "", "no-such-program"); code != codeNotRun || !strings.Contains(errs, "not found") {
+	if code, _, errs := inGuest(t, r, "", "no-such-program"); code != 127 || !strings.Contains(errs, "not found") {
 		t.Errorf("got %d, %q", code, errs)
 	}
 }

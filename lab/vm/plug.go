@@ -62,6 +62,22 @@ func plugNIC(ctx context.Context, mon *qmp.Conn, n int, nic NIC) error {
 	return nil
 }
 
+// HasNIC reports whether NIC n is in.
+func (v *VM) HasNIC(ctx context.Context, n int) (bool, error) {
+	var devices []struct {
+		Name string `json:"name"`
+	}
+	err := v.do(ctx, func(mon *qmp.Conn) error {
+		return mon.Run(ctx, "qom-list", map[string]any{"path": "/machine/peripheral"}, &devices)
+	})
+	for _, d := range devices {
+		if d.Name == nicID(n) {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
 // UnplugNIC takes NIC n out. The guest has to let it go; one that does not
 // before the deadline keeps it.
 func (v *VM) UnplugNIC(ctx context.Context, n int) error {

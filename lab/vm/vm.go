@@ -264,6 +264,9 @@ const (
 	Stalled = "stalled" // QEMU does not answer
 )
 
+// Paused is QEMU's word for a machine that stands still.
+const Paused = "paused"
+
 const stateIn = 3 * time.Second
 
 // State is what the machine does, known within three seconds.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/g8os/g8os/lab"
 	"github.com/g8os/g8os/lab/machine"
+	"github.com/g8os/g8os/lab/topology"
 )
 
 type downCmd struct {
@@ -71,9 +72,26 @@ func (listCmd) Run(std streams) error {
 func describe(l *lab.Lab) string {
 	all, on := len(l.Nodes()), l.Powered()
 	if on < all {
-		return fmt.Sprintf("%d of %d nodes have power; up again completes it, g8lab down --lab %s removes it", on, all, l.Name())
+		return fmt.Sprintf("%d of %d nodes%s have power; up again completes it, g8lab down --lab %s removes it", on, all, madeOf(l), l.Name())
 	}
-	return fmt.Sprintf("%d nodes, AC at %s", all, l.ACs()[0].URL())
+	return fmt.Sprintf("%d nodes%s, AC at %s", all, madeOf(l), l.ACs()[0].URL())
+}
+
+// madeOf says which of a lab's nodes are machines.
+func madeOf(l *lab.Lab) string {
+	machines := 0
+	for _, n := range l.Nodes() {
+		if n.Plan().Fidelity == topology.Virtual {
+			machines++
+		}
+	}
+	switch machines {
+	case 0:
+		return ""
+	case len(l.Nodes()):
+		return " (vm)"
+	}
+	return fmt.Sprintf(" (%d vm)", machines)
 }
 
 type execCmd struct {
@@ -81,16 +99,30 @@ type execCmd struct {
 	Command []string `arg:"" passthrough:"all" help:"-- COMMAND ARGUMENT…"`
 }
 
-func (e *execCmd) Run(c *cli, std streams) error {
+func (e *execCmd) Run(ctx context.Context, c *cli, std streams) error {
 	argv := afterDashes(e.Command)
 	if len(argv) == 0 {
 		return exitError{exitUsage, errors.New("no command; g8lab exec NODE -- COMMAND…")}
 	}
-	n, err := c.node(e.Node)
+	n, err := c.awake(ctx, e.Node)
 	if err != nil {
 		return exitError{exitNotRun, err}
 	}
-	return attend(std, func(prepare func(*exec.Cmd)) (*exec.Cmd, error) { return n.Enter(argv, prepare) })
+	enter := n.Enter
+	if out, ok := std.out.(*os.File); ok && isTerminal(std.in) && isTerminal(out) {
+		enter = n.EnterTerminal
+	}
+	return attend(std, func(prepare func(*exec.Cmd)) (*exec.Cmd, error) { return enter(argv, prepare) })
+}
+
+// awake returns a node that can be spoken to: one that stands still would not
+// answer, and a command in it not end.
+func (c *cli) awake(ctx context.Context, name string) (*lab.Node, error) {
+	n, err := c.node(name)
+	if err == nil && n.Paused(ctx) {
+		err = fmt.Errorf("node %s is paused; %s lets it go on", name, say(c, "power "+name+" resume"))
+	}
+	return n, err
 }
 
 type sshCmd struct {
@@ -99,7 +131,7 @@ type sshCmd struct {
 }
 
 func (s *sshCmd) Run(ctx context.Context, c *cli, std streams) error {
-	n, err := c.node(s.Node)
+	n, err := c.awake(ctx, s.Node)
 	if err != nil {
 		return exitError{exitNotRun, err}
 	}

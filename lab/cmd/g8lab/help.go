@@ -55,7 +55,9 @@ func (logsCmd) Help() string {
 }
 
 func (captureCmd) Help() string {
-	return `  g8lab capture office -w office.pcap
+	return `Of a node of fidelity vm: what it sends and what is for it, as the switch sees it.
+
+  g8lab capture office -w office.pcap
   g8lab capture office-1 -w - | tcpdump -nr -`
 }
 

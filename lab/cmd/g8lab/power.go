@@ -36,7 +36,7 @@ func (p *powerCmd) Run(ctx context.Context, c *cli, std streams) error {
 	}
 	said := map[string]string{
 		"on": "has power and boots", "off": "has lost power; its disk stays", "reset": "was reset and boots",
-		"pause": "stands still until power " + p.Node + " resume", "resume": "goes on",
+		"pause": "stands still until " + say(c, "power "+p.Node+" resume"), "resume": "goes on",
 	}
 	_, err = fmt.Fprintf(std.out, "%s %s\n", p.Node, said[p.Do])
 	return err
