@@ -115,6 +115,37 @@ func TestADestroyedSuperblock(t *testing.T) {
 	}
 }
 
+// A disk that was a state disk once and holds something else now is not mended
+// into what it was.
+func TestADiskThatWasAStateDisk(t *testing.T) {
+	for what, now := range map[string]struct {
+		at    int64
+		bytes string
+	}{
+		"partitions":               {510, "\x55\xAA"},
+		"LUKS":                     {0, "LUKS\xBA\xBE"},
+		"LVM":                      {512, "LABELONE"},
+		"btrfs":                    {0x10040, "_BHRfS_M"},
+		"md":                       {4096, "\xFC\x4E\x2B\xA9"},
+		"a copy for another group": {32768<<12 + 0x5A, "\x03"},
+		"a copy of something huge": {32768<<12 + 0x04, "\xFF\xFF\xFF\x7F"},
+	} {
+		image := made(t, "mkfs.ext4", "-q", "-b", "4096", "-L", StateLabel)
+		wipe(t, image)
+		f, err := os.OpenFile(image, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte(now.bytes), now.at); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if got := probe(t, image); got != (Content{}) {
+			t.Errorf("%s: %+v, want nothing of ours", what, got)
+		}
+	}
+}
+
 func wipe(t *testing.T, image string) {
 	t.Helper()
 	f, err := os.OpenFile(image, os.O_WRONLY, 0)

@@ -69,6 +69,9 @@ func Probe(r io.ReaderAt) (Content, error) {
 			return c, nil
 		}
 	}
+	if taken(head, r) {
+		return Content{}, nil
+	}
 	return backup(r), nil
 }
 
@@ -81,12 +84,25 @@ func backup(r io.ReaderAt) Content {
 			continue
 		}
 		c, ok := ext4Block(block)
-		if ok && c.Label == StateLabel {
+		if ok && c.Label == StateLabel && belongs(block, at, r) {
 			c.Ext4.Backup = at
 			return c
 		}
 	}
 	return Content{}
+}
+
+// belongs tells whether a copy of a superblock is where its own file system has
+// it, and that file system ends where the device does, or before.
+func belongs(block []byte, at int64, r io.ReaderAt) bool {
+	le := binary.LittleEndian
+	size := int64(1024) << min(le.Uint32(block[0x18:]), 6)
+	group := int64(le.Uint32(block[0x14:])) + int64(le.Uint32(block[0x20:]))
+	if le.Uint16(block[0x5A:]) != 1 || group*size != at {
+		return false
+	}
+	_, err := r.ReadAt(make([]byte, 1), int64(le.Uint32(block[0x04:]))*size-1)
+	return err == nil
 }
 
 // ext4 (kernel: fs/ext4/ext4.h, struct ext4_super_block)
@@ -134,6 +150,38 @@ func fat(head []byte) (Content, bool) {
 		return Content{Kind: FAT, Label: text(head[0x2B:0x36])}, true
 	}
 	return Content{}, false
+}
+
+// others are what else may be on a disk that begins with an empty boot block
+// (util-linux, libblkid/src/superblocks).
+var others = []struct {
+	at    int64
+	magic string
+}{
+	{1024, "\x10\x20\xF5\xF2"},               // f2fs
+	{1024, "H+"}, {1024, "HX"}, {1024, "BD"}, // hfs
+	{1030, "\x34\x34"}, // nilfs2
+	{4086, "SWAPSPACE2"}, {4086, "SWAP-SPACE"},
+	{4096, "\xFC\x4E\x2B\xA9"}, {0, "\xFC\x4E\x2B\xA9"}, // md
+	{4120, "\xC6\x85\x73\xF6"}, // bcache
+	{0x8000, "JFS1"}, {0x8001, "CD001"}, {0x10034, "ReIsEr"}, {0x10040, "_BHRfS_M"},
+}
+
+// taken tells whether a disk without a superblock of ext4 was given to something
+// else since. The copies of an earlier one outlive a new partition table, and
+// e2fsck would mend the state disk that was over what is there now. An ext4 has
+// an empty boot block; partition tables, LVM, LUKS, xfs and most others do not.
+func taken(head []byte, r io.ReaderAt) bool {
+	if len(bytes.Trim(head[:ext4At], "\x00")) > 0 {
+		return true
+	}
+	for _, o := range others {
+		magic := make([]byte, len(o.magic))
+		if _, err := r.ReadAt(magic, o.at); err == nil && string(magic) == o.magic {
+			return true
+		}
+	}
+	return false
 }
 
 // text ends at the first NUL, and at blanks that fill up.
