@@ -263,6 +263,16 @@ func TestMend(t *testing.T) {
 	}
 }
 
+func TestWhatFsckSaysIsBounded(t *testing.T) {
+	var out tail
+	for i := range 10000 {
+		fmt.Fprintf(&out, "block %d is lost\n", i)
+	}
+	if cap(out) > 4*tailSize || lastLines(string(out), 2) != "block 9998 is lost; block 9999 is lost" {
+		t.Errorf("%d bytes: %s", cap(out), lastLines(string(out), 2))
+	}
+}
+
 func TestBlocks(t *testing.T) {
 	sys := t.TempDir()
 	for name, sectors := range map[string]string{"vda": "2048", "vda1": "1024", "sr0": "0", "loop0": "8", "ram0": "8", "cciss!c0d0": "9"} {

@@ -116,13 +116,28 @@ func mountExt4(device, target string) error {
 func fsck(ctx context.Context, flag, device string) (int, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, fsckLimit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, Fsck, flag, device).CombinedOutput()
+	var out tail
+	cmd := exec.CommandContext(ctx, Fsck, flag, device)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
 	said := lastLines(string(out), 3)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
 		return exit.ExitCode(), said, nil
 	}
 	return 0, said, err
+}
+
+// tail is the end of what is written to it: e2fsck has a line for each block of
+// a disk that is beyond hope.
+type tail []byte
+
+const tailSize = 1 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	*t = append(*t, p[max(0, len(p)-tailSize):]...)
+	*t = append((*t)[:0], (*t)[max(0, len(*t)-tailSize):]...)
+	return len(p), nil
 }
 
 func lastLines(s string, n int) string {
