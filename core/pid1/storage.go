@@ -9,30 +9,40 @@ import (
 )
 
 // storage is the picture of the machine's block devices. It looks at none
-// before it is opened: a template has seen no disk.
+// before it is opened: a template has seen no disk. Each is read by a goroutine
+// of its own: one that does not answer holds up itself.
 type storage struct {
-	m *Machine
+	m      *Machine
+	blocks func() []string // names of the devices there are
+	probe  func(name string) disks.Found
 
 	mu      sync.Mutex
 	open    bool
 	known   map[string]disks.Found
-	last    time.Time     // a device came
+	reading map[string]int // which of the reads is that of a device
+	reads   int
+	last    time.Time     // a device came, or told what it holds
 	changed chan struct{} // has one entry when something did
 }
 
 func newStorage(m *Machine) *storage {
-	return &storage{m: m, known: map[string]disks.Found{}, changed: make(chan struct{}, 1)}
+	s := &storage{m: m, known: map[string]disks.Found{}, reading: map[string]int{}, changed: make(chan struct{}, 1)}
+	s.blocks = func() []string { return disks.Blocks("/sys") }
+	s.probe = s.read
+	return s
 }
 
 // take hears of a block device that came, changed or went.
 func (s *storage) take(ev modules.Event) {
-	if ev.Vars["SUBSYSTEM"] != "block" || !disks.Wanted(ev.Vars["DEVNAME"]) {
+	name := ev.Vars["DEVNAME"]
+	if ev.Vars["SUBSYSTEM"] != "block" || !disks.Wanted(name) {
 		return
 	}
 	s.mu.Lock()
 	s.last = time.Now()
-	if ev.Action != "add" {
-		delete(s.known, ev.Vars["DEVNAME"]) // of what changed, the content is looked at anew
+	if ev.Action != "add" { // of what changed, the content is looked at anew
+		delete(s.known, name)
+		delete(s.reading, name)
 	}
 	s.mu.Unlock()
 	s.wake()
@@ -45,7 +55,8 @@ func (s *storage) wake() {
 	}
 }
 
-// look returns all devices, and looks at what those hold that it does not know.
+// look returns the devices whose content is known, and begins to read those
+// that are new. Who waits for changed sees them too.
 func (s *storage) look() []disks.Found {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,19 +64,36 @@ func (s *storage) look() []disks.Found {
 		s.open, s.last = true, time.Now()
 	}
 	var all []disks.Found
-	for _, name := range disks.Blocks("/sys") {
-		f, ok := s.known[name]
-		if !ok {
-			f = s.probe(name)
-			s.known[name] = f
-			s.last = time.Now()
+	for _, name := range s.blocks() {
+		if f, ok := s.known[name]; ok {
+			all = append(all, f)
+		} else if s.reading[name] == 0 {
+			s.begin(name)
 		}
-		all = append(all, f)
 	}
 	return all
 }
 
-func (s *storage) probe(name string) disks.Found {
+// begin reads a device. What is read of one that changed meanwhile does not
+// count. The lock is held.
+func (s *storage) begin(name string) {
+	s.reads++
+	this := s.reads
+	s.reading[name] = this
+	go s.m.guarded(func() {
+		f := s.probe(name)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.reading[name] != this {
+			return
+		}
+		delete(s.reading, name)
+		s.known[name], s.last = f, time.Now()
+		s.wake()
+	})
+}
+
+func (s *storage) read(name string) disks.Found {
 	f, err := disks.ProbeDevice(name)
 	if err != nil {
 		s.m.Log.Warn("a disk cannot be read", "disk", name, "error", err)
@@ -103,8 +131,9 @@ func (s *storage) seen(all []disks.Found, waited time.Duration) disks.Seen {
 	near, busy := s.m.loading()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	reading := len(s.reading) > 0 // the medium may be what is read
 	return disks.Seen{
 		Waited: waited, Quiet: min(waited, time.Since(s.last)), State: state, Medium: medium,
-		Near: near, Busy: busy, NoDisk: s.m.Args.NoState,
+		Near: near || reading, Busy: busy || reading, NoDisk: s.m.Args.NoState,
 	}
 }
