@@ -95,9 +95,10 @@ func (m *Machine) useTools(found []disks.Found) bool {
 		return false
 	}
 	for _, source := range toolsSources(found) {
-		err := layers.Tools(source)
+		lacks, err := layers.Tools(source)
 		switch {
 		case err == nil:
+			m.say("tools layer", lacks)
 			m.Log.Info("tools layer", "from", source)
 			m.set(func(f *Facts) { f.Tools = source })
 			close(m.toolsUp)

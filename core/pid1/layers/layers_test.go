@@ -73,6 +73,25 @@ func TestCopyMissing(t *testing.T) {
 	}
 }
 
+// What stands in the way of one file does not keep the others, and nothing is
+// written where a link leads.
+func TestCopyMissingGoesOn(t *testing.T) {
+	from, to, elsewhere := t.TempDir(), t.TempDir(), t.TempDir()
+	put(t, from, map[string]string{"a/x": "1", "b/x": "2", "c/x": "3", "d": "4"})
+	put(t, to, map[string]string{"a": "a file"})
+	os.Symlink(elsewhere, filepath.Join(to, "b"))
+	os.Symlink("c", filepath.Join(to, "c")) // leads to itself
+	if err := CopyMissing(from, to); err != nil {
+		t.Error(err)
+	}
+	if got, _ := os.ReadFile(filepath.Join(to, "d")); string(got) != "4" {
+		t.Errorf("what comes after is %q", got)
+	}
+	if left, _ := os.ReadDir(elsewhere); len(left) != 0 {
+		t.Errorf("written through a link: %v", left)
+	}
+}
+
 func TestFilesAreNewestFirst(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, map[string]string{"a.squashfs": "", "b.squashfs": "", "c.squashfs.part": ""})

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,22 +57,26 @@ func Fits(base, tools About) error {
 }
 
 // Tools mounts a tools layer, if it goes with the base, and makes it part of
-// /usr. Files of its /etc that are missing are copied.
-func Tools(source string) error {
+// /usr. Files of its /etc that are missing are copied; lacks says which could
+// not be, with the layer mounted all the same.
+func Tools(source string) (lacks, err error) {
 	base, err := ReadAbout(filepath.Join(BaseDir, ImageFile))
 	if err != nil {
-		return fmt.Errorf("tools layer on %s: this image's own description: %w", source, err)
+		return nil, fmt.Errorf("tools layer on %s: this image's own description: %w", source, err)
 	}
 	if err := os.MkdirAll(ToolsDir, 0o755); err != nil {
-		return fmt.Errorf("tools layer on %s: %w", source, err)
+		return nil, fmt.Errorf("tools layer on %s: %w", source, err)
 	}
 	if err := MountImage(source, ToolsDir); err != nil {
-		return fmt.Errorf("tools layer: %w", err)
+		return nil, fmt.Errorf("tools layer: %w", err)
 	}
 	if err := addTools(base); err != nil {
-		return errors.Join(fmt.Errorf("tools layer on %s: %w", source, err), unix.Unmount(ToolsDir, 0))
+		return nil, errors.Join(fmt.Errorf("tools layer on %s: %w", source, err), unix.Unmount(ToolsDir, 0))
 	}
-	return nil
+	if err := CopyMissing(filepath.Join(ToolsDir, "etc"), "/etc"); err != nil {
+		return fmt.Errorf("tools layer on %s: it is mounted, but its /etc is not copied in full: %w", source, err), nil
+	}
+	return nil, nil
 }
 
 func addTools(base About) error {
@@ -91,29 +96,38 @@ func addTools(base About) error {
 	if err := BindCore("/"); err != nil {
 		return errors.Join(err, unix.Unmount("/usr", unix.MNT_DETACH))
 	}
-	if err := CopyMissing(filepath.Join(ToolsDir, "etc"), "/etc"); err != nil {
-		return fmt.Errorf("it is mounted, but its /etc is not copied in full: %w", err)
-	}
 	return nil
 }
 
 // CopyMissing copies what is in one tree and not in the other, with mode and
-// owner. What is there stays as it is.
+// owner. What is there stays as it is; what cannot be copied costs only itself.
 func CopyMissing(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+	var errs []error
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = copyMissing(path, filepath.Join(to, strings.TrimPrefix(path, from)), d)
+		}
+		if errors.Is(err, fs.SkipDir) {
 			return err
 		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
+		errs = append(errs, err)
+		if err != nil && d != nil && d.IsDir() {
+			return fs.SkipDir
 		}
-		target := filepath.Join(to, rel)
-		if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return copyOne(path, target, d)
+		return nil
 	})
+	return errors.Join(append(errs, err)...)
+}
+
+func copyMissing(path, target string, d fs.DirEntry) error {
+	is, err := os.Lstat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return copyOne(path, target, d)
+	case err == nil && d.IsDir() && !is.IsDir():
+		return fs.SkipDir // a file or a link is there: nothing goes where it leads
+	}
+	return err
 }
 
 func copyOne(path, target string, d fs.DirEntry) error {
