@@ -15,14 +15,14 @@ PROCS       ?= 4
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build race lab-up lab-down image image-base image-lock deb test unit scenarios e2e lint bench install install-test install-image clean
+.PHONY: help build race lab-up lab-down image image-base image-lock deb test unit scenarios e2e lint bench install install-vm install-test install-image clean
 
 help: ## say what can be made
 	@echo 'G8OS: a grid operating system, and a lab to try it in. As root on Debian 12:'
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  Variables: LAB=$(LAB) TOPOLOGY=$(TOPOLOGY) NODES=N PROCS=$(PROCS) (labs side by side in tests)'
+	@echo '  Variables: LAB=$(LAB) TOPOLOGY=$(TOPOLOGY) NODES=N FIDELITY=netns|vm PROCS=$(PROCS) (labs side by side in tests)'
 	@echo '             FOCUS="text" (make scenarios)  ONLY=section (make bench)'
 
 build: ## all binaries, static, into bin/
@@ -39,8 +39,8 @@ race: build ## the same with the race detector, into build/race/ (for the scenar
 	CGO_ENABLED=1 go build -race -ldflags '-X $(MODULE)/core/version.version=$(VERSION) -X $(MODULE)/core/version.built=$(BUILT)' -o build/race/ $(BINARIES)
 	@cp -f bin/gocryptfs build/race/
 
-lab-up: install build ## bring a grid up, wait for it, print it
-	@bin/g8lab up $(TOPOLOGY) --lab $(LAB) $(if $(NODES),--nodes $(NODES))
+lab-up: install $(if $(filter vm,$(FIDELITY)),install-vm image-base) build ## bring a grid up, wait for it, print it
+	@bin/g8lab up $(TOPOLOGY) --lab $(LAB) $(if $(NODES),--nodes $(NODES)) $(if $(FIDELITY),--fidelity $(FIDELITY))
 
 lab-down: ## take it down; leaves nothing
 	@if [ -x bin/g8lab ]; then bin/g8lab down --lab $(LAB); else echo 'bin/g8lab is not built, so no lab of this checkout is up (make build)'; fi
@@ -78,6 +78,9 @@ bench: install-test build ## measure every bound and print one table; ONLY=secti
 
 install: ## say and install what a lab needs (make lab-up does it)
 	@ci/install run
+
+install-vm: ## and what its virtual machines need
+	@ci/install vm
 
 install-test: ## say and install what the tests need (make test does it)
 	@ci/install test

@@ -70,6 +70,8 @@ type Lab struct {
 	mu       sync.Mutex
 	st       state
 	machines map[string]*machine.Machine
+
+	shared shared
 }
 
 // state is lab.json: what was asked for, and what was changed since.

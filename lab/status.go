@@ -50,11 +50,17 @@ func (r Report) Managed() bool {
 // Powered is how many nodes have power, whatever phase they are in.
 func (l *Lab) Powered() (count int) {
 	for _, n := range l.Nodes() {
-		if _, err := l.machine(n.Name()); err == nil {
+		if n.Powered() {
 			count++
 		}
 	}
 	return count
+}
+
+// Powered reports whether the node has power.
+func (n *Node) Powered() bool {
+	_, err := n.lab.machine(n.Name())
+	return err == nil
 }
 
 // Status asks every node, all at once.
@@ -95,7 +101,7 @@ func (n *Node) rowOf(s api.Status) Row {
 
 func (n *Node) rowDown() Row {
 	phase := phaseDown
-	if _, err := n.lab.machine(n.Name()); err != nil {
+	if !n.Powered() {
 		phase = "off"
 	}
 	return Row{Name: n.Name(), MAC: n.MAC(0), Segment: n.plan.Ports[0].Segment, Fidelity: n.plan.Fidelity, Phase: phase}

@@ -154,6 +154,9 @@ func (l *Lab) buildServices(ctx context.Context) error {
 }
 
 func (l *Lab) buildNodes(ctx context.Context) error {
+	if err := l.readyMachines(ctx); err != nil {
+		return err
+	}
 	for _, n := range l.Nodes() {
 		if err := n.body().furnish(); err != nil {
 			return err

@@ -13,10 +13,9 @@ import (
 	"github.com/g8os/g8os/lab/machine"
 	"github.com/g8os/g8os/lab/topology"
 	"github.com/g8os/g8os/lab/vm"
-	"github.com/g8os/g8os/lab/vm/accel"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/disk"
-	"github.com/g8os/g8os/lab/vm/template"
+	"github.com/g8os/g8os/lab/vm/kernel"
 )
 
 // qemuJob is QEMU among the processes of a VM's init.
@@ -64,7 +63,7 @@ func (b vmBody) spec(ctx context.Context) (vm.Spec, error) {
 	if err != nil {
 		return vm.Spec{}, err
 	}
-	verdict, err := accel.Probe(ctx, cache, img.Kernel())
+	verdict, err := l.acceleration(ctx)
 	if err != nil {
 		return vm.Spec{}, err
 	}
@@ -76,17 +75,13 @@ func (b vmBody) spec(ctx context.Context) (vm.Spec, error) {
 		}
 		s.Machine = args.Spec{Accel: verdict.Accel, MemoryMiB: want.Memory, CPUs: want.CPUs, USB: &stick}
 	} else {
-		kernel := args.Kernel{Image: img.Kernel(), Initrd: img.Initramfs(), Append: want.Append}
-		s.Machine = vm.Machine(verdict.Accel, want.Memory, want.CPUs, kernel)
+		boot := args.Kernel{Image: img.Kernel(), Initrd: img.Initramfs(), Append: want.Append}
+		s.Machine = vm.Machine(verdict.Accel, want.Memory, want.CPUs, boot)
 	}
 	if s.Machine.Kernel != nil && !want.Cold && !l.st.Cold {
-		t, err := template.Get(ctx, template.Options{Cache: cache, Spec: s.Machine, Say: func(format string, a ...any) {
-			l.opt.Progress(fmt.Sprintf(format, a...))
-		}})
-		if err != nil {
+		if s.Template, err = l.template(ctx, cache, s.Machine); err != nil {
 			return s, err
 		}
-		s.Template = &t
 	}
 	s.Machine.Name, s.Machine.Dir, s.Machine.Log = l.Name()+"."+b.Name(), l.vmDir(b.Name()), b.LogPath()
 	s.Machine.RTC = now().Add(b.plan.Clock)
@@ -173,6 +168,25 @@ func (b vmBody) writeMedium(other map[string]string) error {
 	return err
 }
 
+// writeMediumInPlace is writeMedium while QEMU has the old one open: its guest
+// sees the new content.
+func (b vmBody) writeMediumInPlace(other map[string]string) error {
+	old, err := os.OpenFile(b.file(mediumFile), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	if err := b.writeMedium(other); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(b.file(mediumFile))
+	if err != nil {
+		return err
+	}
+	_, err = old.WriteAt(text, 0)
+	return err
+}
+
 // file is one of the node's own, which lose no power.
 func (b vmBody) file(name string) string { return filepath.Join(b.lab.dataDir(b.Name()), name) }
 
@@ -200,6 +214,9 @@ func checkMachines(plan *topology.Plan, o Options, binaries string) (dir string,
 		img, err := image.Find(o.Image, binaries)
 		if err == nil && (layers || m.VM.Tools) {
 			err = image.Need(img.Tools())
+		}
+		if err == nil && isVM(m) {
+			err = kernel.Check(img.Kernel())
 		}
 		if err == nil && isVM(m) && m.VM.Boot == "usb" {
 			err = image.Need(img.Stick())

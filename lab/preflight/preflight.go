@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/g8os/g8os/lab/machine"
+	"github.com/g8os/g8os/lab/topology"
 )
 
 // tool is a program a lab runs, and the Debian package it comes from.
@@ -43,21 +44,34 @@ const (
 	perLab  = 200
 )
 
-// Check returns every reason why a lab of so many nodes would not come up.
-func Check(nodes int) error {
+// Lab is what is to come up.
+type Lab struct {
+	Nodes []topology.Machine // those that have no power yet
+	Cold  bool               // virtual machines are no clones
+	Data  string             // where the disks of nodes will be
+}
+
+// Check returns every reason why a lab would not come up.
+func Check(l Lab) error {
 	if os.Geteuid() != 0 {
 		return errors.New("a lab is made of namespaces, mounts and network interfaces, which takes root; run it as root (sudo)")
 	}
-	return errors.Join(checkTools(found), checkKernel(), checkMemory(nodes))
+	return errors.Join(checkTools("run", tools, found), checkTools("vm", l.tools(), found), checkKernel(), l.checkMemory(), l.checkRoom(freeOf))
 }
 
-func found(program string) bool {
-	_, err := machine.Look(program)
+// found takes the name of a program, or the path of a file.
+func found(what string) bool {
+	if filepath.IsAbs(what) {
+		_, err := os.Stat(what)
+		return err == nil
+	}
+	_, err := machine.Look(what)
 	return err == nil
 }
 
-// checkTools names the tools that are not there, and the packages they come from.
-func checkTools(found func(program string) bool) error {
+// checkTools names the tools that are not there, the packages they come from,
+// and what of ci/install brings them.
+func checkTools(step string, tools []tool, found func(program string) bool) error {
 	var missing, pkgs []string
 	for _, t := range tools {
 		if found(t.program) {
@@ -71,8 +85,11 @@ func checkTools(found func(program string) bool) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("missing: %s; install %s (ci/install run does it, and so does make lab-up)",
-		strings.Join(missing, ", "), strings.Join(pkgs, " "))
+	remedy := "ci/install " + step + " does it"
+	if step == "run" {
+		remedy += ", and so does make lab-up"
+	}
+	return fmt.Errorf("missing: %s; install %s (%s)", strings.Join(missing, ", "), strings.Join(pkgs, " "), remedy)
 }
 
 func checkKernel() error {
@@ -114,22 +131,31 @@ func listed(name string) bool {
 	return false
 }
 
-func checkMemory(nodes int) error {
+func (l Lab) checkMemory() error {
 	text, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return err
 	}
-	return enough(nodes, available(string(text)))
+	var each []int
+	for _, n := range l.Nodes {
+		each = append(each, l.memory(n))
+	}
+	return enough(each, available(string(text)))
 }
 
-// enough compares what nodes take with what is free, in MiB.
-func enough(nodes, free int) error {
-	want := perLab + nodes*perNode
+// enough compares what nodes take, one by one, with what is free, in MiB.
+func enough(each []int, free int) error {
+	want, fit := perLab, 0
+	for i, n := range each {
+		if want += n; want <= free {
+			fit = i + 1
+		}
+	}
 	if free >= want {
 		return nil
 	}
 	return fmt.Errorf("%d nodes take about %d MiB of memory, %d MiB are free; %d nodes would fit (--nodes %[4]d)",
-		nodes, want, free, max(0, (free-perLab)/perNode))
+		len(each), want, free, fit)
 }
 
 // available reads MemAvailable of /proc/meminfo, in MiB.

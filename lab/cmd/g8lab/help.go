@@ -21,7 +21,11 @@ A node that is not managed in time is named, with what it waits for and its log,
 
   g8lab up
   g8lab up my.yaml --lab mine     lab/topologies/default.yaml is the example
-  g8lab up --lab big --nodes 100`
+  g8lab up --lab big --nodes 100
+  g8lab up --fidelity vm          every node a QEMU machine that boots build/vmlinuz (make image-base)
+
+Machines run under KVM where a kernel was seen to boot under it, else by translation (TCG); G8LAB_ACCEL=kvm|tcg
+overrides that. One machine is booted once per image, its clones are kept ready in ~/.cache/g8lab.`
 }
 
 func (statusCmd) Help() string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,7 +26,7 @@ type upCmd struct {
 	Image    string        `type:"path" placeholder:"DIR" help:"Where the image is that virtual machines boot; default: build/, as make image leaves it."`
 	Port     int           `placeholder:"PORT" help:"Port of the AC on 127.0.0.1; default: a free one, kept while the lab lives."`
 	Bin      string        `type:"path" placeholder:"DIR" help:"Where g8os_core, g8os_ac and gocryptfs are; default: beside g8lab."`
-	Timeout  time.Duration `default:"2m" help:"How long the nodes may take (${default})."`
+	Timeout  time.Duration `default:"3m" help:"How long the machines may take to run, and then the nodes to be managed (${default})."`
 	NoWait   bool          `help:"Return when the machines run; the nodes go on climbing."`
 }
 
@@ -35,8 +36,6 @@ func (u *upCmd) Run(ctx context.Context, c *cli, std streams) error {
 		return err
 	}
 	begun := time.Now()
-	limited, cancel := context.WithTimeout(ctx, u.Timeout)
-	defer cancel()
 	head := sync.OnceFunc(func() { // not before lab.Up has found nothing to refuse
 		fmt.Fprintf(std.out, "lab %s: %d nodes on %d segments\n", c.Lab, len(plan.Nodes), len(plan.Segments))
 	})
@@ -44,7 +43,7 @@ func (u *upCmd) Run(ctx context.Context, c *cli, std streams) error {
 		head()
 		fmt.Fprintf(std.out, "%5.1fs  %s\n", time.Since(begun).Seconds(), line)
 	}}
-	l, err := lab.Up(limited, t, o)
+	l, err := u.up(ctx, t, o)
 	if err != nil {
 		return u.remains(ctx, c, err)
 	}
@@ -52,6 +51,8 @@ func (u *upCmd) Run(ctx context.Context, c *cli, std streams) error {
 		_, err := fmt.Fprintf(std.out, "machines run; %s shows the nodes climb\n", say(c, "status --watch"))
 		return err
 	}
+	limited, cancel := context.WithTimeout(ctx, u.Timeout)
+	defer cancel()
 	rows := climb(limited, l, std.out, begun)
 	if !lab.Exists(c.Lab) {
 		return fmt.Errorf("lab %s was taken down while it came up", c.Lab)
@@ -65,6 +66,14 @@ func (u *upCmd) Run(ctx context.Context, c *cli, std streams) error {
 	}
 	next(std.out, c, l, time.Since(begun))
 	return nil
+}
+
+// up has as much time as the nodes have afterwards: the first machine of an
+// image is booted for minutes on a slow host.
+func (u *upCmd) up(ctx context.Context, t *topology.Topology, o lab.Options) (*lab.Lab, error) {
+	limited, cancel := context.WithTimeout(ctx, u.Timeout)
+	defer cancel()
+	return lab.Up(limited, t, o)
 }
 
 // check finds what can be refused before anything is touched; lab.Up goes on
@@ -84,16 +93,21 @@ func (u *upCmd) check(name string) (*topology.Topology, *topology.Plan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, plan, preflight.Check(newNodes(name, plan))
+	return t, plan, preflight.Check(preflight.Lab{
+		Nodes: newNodes(name, plan), Cold: u.Cold, Data: record.Of(name).Data,
+	})
 }
 
-// newNodes is how many nodes would be added to what runs already.
-func newNodes(name string, plan *topology.Plan) int {
+// newNodes are those that would be added to what runs already.
+func newNodes(name string, plan *topology.Plan) []topology.Machine {
 	l, err := lab.Open(name, nil)
 	if err != nil {
-		return len(plan.Nodes)
+		return plan.Nodes
 	}
-	return max(0, len(plan.Nodes)-l.Powered())
+	return slices.DeleteFunc(slices.Clone(plan.Nodes), func(m topology.Machine) bool {
+		n, err := l.FindNode(m.Name)
+		return err == nil && n.Powered()
+	})
 }
 
 // topology reads the file, or takes the default grid.

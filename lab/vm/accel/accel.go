@@ -53,6 +53,21 @@ func (v Verdict) String() string {
 	return text
 }
 
+// Known reports whether Probe has its answer without booting anything.
+func Known(ctx context.Context, cache string) bool {
+	if os.Getenv(Env) != "" {
+		return true
+	}
+	id, err := identity(ctx)
+	if err != nil {
+		return true // Probe says why not
+	}
+	_, ok := remembered(verdictFile(cache, id))
+	return ok
+}
+
+func verdictFile(cache, id string) string { return filepath.Join(cache, "accel-"+id+".json") }
+
 // Probe finds out, or remembers. cache is a directory.
 func Probe(ctx context.Context, cache, image string) (Verdict, error) {
 	switch forced := os.Getenv(Env); forced {
@@ -66,7 +81,7 @@ func Probe(ctx context.Context, cache, image string) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	path := filepath.Join(cache, "accel-"+id+".json")
+	path := verdictFile(cache, id)
 	if v, ok := remembered(path); ok {
 		return v, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -148,15 +149,18 @@ func Await(ctx context.Context, vm *transient.VM, console, what string) error {
 			}
 			return errors.Join(errors.New("QEMU ended before the guest spoke"), vm.Err())
 		case <-ctx.Done():
-			return fmt.Errorf("the guest did not say %q in time (%w)%s", what, context.Cause(ctx), last(string(text)))
+			return fmt.Errorf("the guest did not say %q in time%s", what, last(string(text)))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
+// control is what a console says to a terminal, not to a reader.
+var control = regexp.MustCompile("\x1b(c|\\[[0-9;?=]*[A-Za-z])")
+
 // last is the last line of a console.
 func last(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+	lines := strings.Split(strings.TrimSpace(control.ReplaceAllString(text, "")), "\n")
 	if lines[len(lines)-1] == "" {
 		return "; it said nothing"
 	}
