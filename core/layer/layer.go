@@ -3,9 +3,10 @@
 //
 // It promises that a file under its final name is whole and is what was asked
 // for (SHA-256), whatever was interrupted on the way; that what has arrived is
-// not asked for again; and that a connection on which nothing comes is given
-// up. Which layer the node needs was decided when its image was built: the
-// hash is in the image. It mounts nothing: PID 1 does, when the file appears.
+// not asked for again; that a connection on which nothing comes is given up;
+// and that the disk keeps Spare, whatever an AC sends. Which layer the node
+// needs was decided when its image was built: hash and size are in the image.
+// It mounts nothing: PID 1 does, when the file appears.
 package layer
 
 import (
@@ -23,6 +24,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/durable"
 )
@@ -34,6 +37,13 @@ const partSuffix = ".part"
 
 // Stall is how long nothing may come before a connection is given up.
 const Stall = 30 * time.Second
+
+// Spare is what stays free on the disk, in bytes: keys, jobs and logs are on it
+// as well.
+const Spare = 32 << 20
+
+// ErrRoom is wrapped when the disk is too small for the layer.
+var ErrRoom = errors.New("the disk has no room for this layer")
 
 // ErrNone is wrapped when the AC does not have the layer.
 var ErrNone = errors.New("the AC does not have this layer")
@@ -47,56 +57,86 @@ type Client interface {
 	URL(path string) string
 }
 
-// Wanted says which layer, by its SHA-256 in hex, a node lacks: the one that
-// image (the image's description of itself) names, unless it is in dir or on
-// another disk of the node. Empty: none. A node without dir has no disk to put
-// one on.
-func Wanted(image, dir string, mounted bool) string {
+// Layer is one layer, as the image knows it.
+type Layer struct {
+	Sum  string `json:"tools_sha256"` // SHA-256 in hex
+	Size int64  `json:"tools_size"`   // bytes
+}
+
+// Wanted says which layer a node lacks: the one that image (the image's
+// description of itself) names, unless it is in dir or on another disk of the
+// node. A node without dir has no disk to put one on.
+func Wanted(image, dir string, mounted bool) (l Layer, wanted bool) {
 	if mounted {
-		return ""
+		return l, false
 	}
 	if _, err := os.Stat(dir); err != nil {
-		return ""
+		return l, false
 	}
 	raw, err := os.ReadFile(image)
 	if err != nil {
-		return "" // not started from our image
+		return l, false // not started from our image
 	}
-	var is struct {
-		Tools string `json:"tools_sha256"`
+	if json.Unmarshal(raw, &l) != nil || !api.IsLayer(l.Sum) || l.Size <= 0 {
+		return Layer{}, false
 	}
-	if json.Unmarshal(raw, &is) != nil || !api.IsLayer(is.Tools) {
-		return ""
-	}
-	if _, err := os.Stat(filepath.Join(dir, is.Tools+Suffix)); err == nil {
-		return ""
-	}
-	return is.Tools
+	st, err := os.Stat(filepath.Join(dir, l.Sum+Suffix))
+	return l, err != nil || st.Size() != l.Size
 }
 
 // Fetch brings a layer to dir and returns its path. Layers of other images are
-// removed once it is there. It may be called again after any error.
-func Fetch(ctx context.Context, c Client, sum, dir string) (string, error) {
-	path := filepath.Join(dir, sum+Suffix)
-	part := filepath.Join(dir, sum+partSuffix)
+// removed once it is there, or before if there is no room for both. It may be
+// called again after any error.
+func Fetch(ctx context.Context, c Client, l Layer, dir string) (string, error) {
+	path := filepath.Join(dir, l.Sum+Suffix)
+	part := filepath.Join(dir, l.Sum+partSuffix)
 	fail := func(err error) (string, error) {
-		return "", fmt.Errorf("fetch layer %.12s to %s: %w", sum, dir, err)
+		return "", fmt.Errorf("fetch layer %.12s to %s: %w", l.Sum, dir, err)
 	}
-	if err := download(ctx, c, sum, part); err != nil {
+	if err := makeRoom(dir, part, l); err != nil {
 		return fail(err)
 	}
-	if err := verify(part, sum); err != nil {
+	if err := download(ctx, c, l, part); err != nil {
+		return fail(err)
+	}
+	if err := verify(part, l.Sum); err != nil {
 		return fail(errors.Join(err, os.Remove(part)))
 	}
 	if err := durable.Rename(part, path); err != nil {
 		return fail(err)
 	}
-	removeOthers(dir, sum)
+	removeOthers(dir, l.Sum)
 	return path, nil
 }
 
+// makeRoom refuses what would fill the disk.
+func makeRoom(dir, part string, l Layer) error {
+	want := l.Size + Spare
+	if st, err := os.Stat(part); err == nil {
+		want -= min(st.Size(), l.Size)
+	}
+	has, err := free(dir)
+	if err == nil && has < want {
+		removeOthers(dir, l.Sum)
+		has, err = free(dir)
+	}
+	if err == nil && has < want {
+		err = fmt.Errorf("%w: it takes %d MiB more, of which %d stay free, and %d are free; give the node a larger state disk", ErrRoom, want>>20, Spare>>20, has>>20)
+	}
+	return err
+}
+
+// free is what a disk has left, in bytes; tests have another one.
+var free = func(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
 // download appends to what is there already.
-func download(ctx context.Context, c Client, sum, part string) error {
+func download(ctx context.Context, c Client, l Layer, part string) error {
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -110,7 +150,7 @@ func download(ctx context.Context, c Client, sum, part string) error {
 	defer stalled(nil)
 	watch := time.AfterFunc(Stall, func() { stalled(fmt.Errorf("nothing came for %s", Stall)) })
 	defer watch.Stop()
-	body, err := ask(ctx, c, sum, have)
+	body, err := ask(ctx, c, l.Sum, have)
 	if err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
@@ -118,7 +158,8 @@ func download(ctx context.Context, c Client, sum, part string) error {
 		return nil
 	}
 	defer body.Close()
-	if _, err := io.Copy(f, &alive{body, watch}); err != nil {
+	most := io.LimitReader(body, max(0, l.Size-have)+1) // one too many is enough to be damaged
+	if _, err := io.Copy(f, &alive{most, watch}); err != nil {
 		return fmt.Errorf("after %d bytes: %w", have, errors.Join(err, context.Cause(ctx)))
 	}
 	return f.Sync()

@@ -23,8 +23,8 @@ func (n *Node) fetchLayer(p boot.Path, ended <-chan struct{}) {
 	n.fetching.Lock() // the last session's attempt ends with it
 	defer n.fetching.Unlock()
 	_, err := os.Stat(toolsMounted)
-	sum := layer.Wanted(n.opt.Image, n.opt.Layers, err == nil)
-	if sum == "" {
+	l, wanted := layer.Wanted(n.opt.Image, n.opt.Layers, err == nil)
+	if !wanted {
 		return
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
@@ -36,9 +36,9 @@ func (n *Node) fetchLayer(p boot.Path, ended <-chan struct{}) {
 		case <-ctx.Done():
 		}
 	}()
-	n.opt.Log.Info("tools layer: fetching it from the AC", "layer", sum, "to", n.opt.Layers)
+	n.opt.Log.Info("tools layer: fetching it from the AC", "layer", l.Sum, "MiB", l.Size>>20, "to", n.opt.Layers)
 	for try := 0; ctx.Err() == nil; try++ {
-		path, err := n.fetchOnce(ctx, p, sum)
+		path, err := n.fetchOnce(ctx, p, l)
 		if err == nil {
 			n.opt.Log.Info("tools layer: here", "file", path)
 			return
@@ -47,7 +47,7 @@ func (n *Node) fetchLayer(p boot.Path, ended <-chan struct{}) {
 			return
 		}
 		wait := layerWaits[min(try, len(layerWaits)-1)]
-		if errors.Is(err, layer.ErrNone) {
+		if errors.Is(err, layer.ErrNone) || errors.Is(err, layer.ErrRoom) {
 			wait = layerWaits[len(layerWaits)-1]
 		}
 		n.opt.Log.Warn("tools layer: not yet", "error", err, "again_in", wait)
@@ -58,7 +58,7 @@ func (n *Node) fetchLayer(p boot.Path, ended <-chan struct{}) {
 	}
 }
 
-func (n *Node) fetchOnce(ctx context.Context, p boot.Path, sum string) (string, error) {
+func (n *Node) fetchOnce(ctx context.Context, p boot.Path, l layer.Layer) (string, error) {
 	c, err := n.keys.load()
 	if err != nil {
 		return "", err
@@ -68,5 +68,5 @@ func (n *Node) fetchOnce(ctx context.Context, p boot.Path, sum string) (string, 
 		return "", err
 	}
 	defer conn.Close()
-	return layer.Fetch(ctx, conn, sum, n.opt.Layers)
+	return layer.Fetch(ctx, conn, l, n.opt.Layers)
 }
