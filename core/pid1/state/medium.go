@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/g8os/g8os/core/durable"
 )
 
@@ -26,7 +28,7 @@ var Imported = []string{"ca.pem", "net.toml", "hostname"}
 // recordFile tells what was imported last, by hash.
 const recordFile = "imported.json"
 
-// maxImport bounds a file of the medium.
+// maxImport bounds what is read of a file of the medium, and of our record.
 const maxImport = 1 << 20
 
 // Record is the SHA-256 of each file as it was imported last.
@@ -80,7 +82,7 @@ func Import(medium, dir string) ([]string, error) {
 // readRecord returns no record when there is none that can be read: then all is
 // imported.
 func readRecord(dir string) (r Record) {
-	raw, err := os.ReadFile(filepath.Join(dir, recordFile))
+	raw, err := readBounded(filepath.Join(dir, recordFile))
 	if err != nil || json.Unmarshal(raw, &r) != nil {
 		return nil
 	}
@@ -106,12 +108,16 @@ func readMedium(medium string) (map[string][]byte, error) {
 	return files, errors.Join(problems...)
 }
 
+// readBounded reads a file that somebody else may have put there.
 func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // of a FIFO it waited for a writer
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, errors.Join(errors.New("it is no file"), err)
+	}
 	content, err := io.ReadAll(io.LimitReader(f, maxImport+1))
 	if err == nil && len(content) > maxImport {
 		err = fmt.Errorf("it has more than %d bytes", maxImport)

@@ -48,7 +48,7 @@ func Place(disk, root string) error {
 }
 
 func place(from, to string, mode os.FileMode) error {
-	if err := mkdir(to, mode); err != nil {
+	if err := os.MkdirAll(to, mode); err != nil {
 		return err
 	}
 	if err := mkdir(from, mode); err != nil {
@@ -57,9 +57,10 @@ func place(from, to string, mode os.FileMode) error {
 	return unix.Mount(from, to, "", unix.MS_BIND, "")
 }
 
-// mkdir makes a folder that is missing. A file in its place is put aside.
+// mkdir makes a folder of the disk that is missing. A file in its place is put
+// aside, and so is a link: it would lead off the disk.
 func mkdir(path string, mode os.FileMode) error {
-	st, err := os.Stat(path)
+	st, err := os.Lstat(path)
 	switch {
 	case err == nil && st.IsDir():
 		return nil

@@ -68,6 +68,21 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// What is no file, on the node's disk or on the medium, is not waited for.
+func TestImportWaitsForNothing(t *testing.T) {
+	medium, dir := t.TempDir(), t.TempDir()
+	put(t, medium, map[string]string{"g8os/ca.pem": "CA"})
+	for _, path := range []string{filepath.Join(dir, recordFile), filepath.Join(dir, "hostname"), filepath.Join(medium, "g8os/net.toml")} {
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := Import(medium, dir)
+	if strings.Join(names, " ") != "ca.pem" || err == nil || Hostname(dir) != "" {
+		t.Errorf("%v, %v, %q", names, err, Hostname(dir))
+	}
+}
+
 func TestImportIntoAFullOrReadOnlyFolder(t *testing.T) {
 	medium := t.TempDir()
 	put(t, medium, map[string]string{"g8os/hostname": "n1"})
@@ -80,8 +95,13 @@ func TestPlace(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounts: needs root")
 	}
-	disk, root := t.TempDir(), t.TempDir()
+	disk, root, elsewhere := t.TempDir(), t.TempDir(), t.TempDir()
 	put(t, disk, map[string]string{"etc/net.toml": "kept", "log": "a file in the way"})
+	for _, name := range []string{"docker", "tools"} {
+		if err := os.Symlink(elsewhere, filepath.Join(disk, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := Place(disk, root); err != nil {
 		t.Fatal(err)
 	}
@@ -97,4 +117,7 @@ func TestPlace(t *testing.T) {
 	has(t, disk, "log/core.log", "line")
 	has(t, disk, "docker/x", "y")
 	has(t, disk, "log.aside", "a file in the way")
+	if st, err := os.Lstat(filepath.Join(disk, "tools")); err != nil || !st.IsDir() {
+		t.Errorf("tools is %v (%v), want a folder of the disk", st, err)
+	}
 }
