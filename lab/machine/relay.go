@@ -138,13 +138,21 @@ func (r *relay) letGo(s *guest.Session) {
 	}
 }
 
-// goWith gives a guest what makes it a machine of its own.
+// goWith gives a guest what makes it a machine of its own. One that has gone on
+// needs nothing: its answer to an earlier go came too late, when it stood still.
 func goWith(s *guest.Session, may Release) error {
 	entropy := make([]byte, 64)
 	_, _ = rand.Read(entropy) // never fails (crypto/rand)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return s.Go(ctx, guest.Go{Hostname: may.Hostname, Entropy: entropy, Time: time.Now().Add(may.Skew)})
+	err := s.Go(ctx, guest.Go{Hostname: may.Hostname, Entropy: entropy, Time: time.Now().Add(may.Skew)})
+	if err == nil {
+		return nil
+	}
+	if held, asked := s.State(ctx); asked == nil && !held {
+		return nil
+	}
+	return err
 }
 
 // over tells of a session before hold does.
@@ -212,8 +220,12 @@ func (r *relay) dialCore() (net.Conn, error) {
 func accept(l net.Listener, open func() (net.Conn, error)) {
 	for {
 		c, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil { // no more files: some will be closed
+			time.Sleep(redial)
+			continue
 		}
 		go func() {
 			defer c.Close()

@@ -36,6 +36,9 @@ func (v *virtual) take(_ context.Context, g guest.Go) error {
 		return errors.New("no such name")
 	}
 	v.held, v.took = false, append(v.took, g)
+	if g.Hostname == "late" { // as the guest answers to a go that was given up and tried again
+		return errors.New("the machine is not held: it has gone on already")
+	}
 	return nil
 }
 
@@ -131,6 +134,16 @@ func TestRelay(t *testing.T) {
 	}
 	if code, _, errs := inGuest(t, r, "", "no-such-program"); code != 127 || !strings.Contains(errs, "not found") {
 		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+// A guest that went on, though its answer got lost, is no failure.
+func TestReleaseOfOneThatWentOn(t *testing.T) {
+	ctx := deadline(t)
+	m, v, _ := holder(t)
+	v.power(true)
+	if err := m.Release(ctx, Release{Hostname: "late"}); err != nil || v.isHeld() {
+		t.Fatalf("%v, held %v", err, v.isHeld())
 	}
 }
 
