@@ -57,14 +57,14 @@ image-lock: install-image ## pin the packages of the image to what the archive h
 deb: build ## g8os-core and g8os-ac as Debian packages, into build/
 	@go run ./ci/deb -out build -version '$(VERSION)' -built '$(BUILT)'
 
-test: install-test race ## everything: unit and transcript tests with -race, then the scenarios
+test: install-test race image-base ## everything: unit and transcript tests with -race, then the scenarios
 	@UNIT="$(UNIT)" PROCS=$(PROCS) ci/test all
 
 unit: install-test build ## unit and transcript tests only, with -race
 	@UNIT="$(UNIT)" ci/test unit
 
-scenarios: install-test race ## scenarios only; FOCUS="text" picks some
-	@PROCS=$(PROCS) FOCUS='$(FOCUS)' ci/test scenarios
+scenarios: install-test race $(if $(filter netns,$(FIDELITY)),,image) ## scenarios only, on machines too; FOCUS="text" FIDELITY=netns|vm pick some
+	@PROCS=$(PROCS) FOCUS='$(FOCUS)' FIDELITY='$(FIDELITY)' ci/test scenarios
 
 e2e: image deb ## the built artefacts from outside: image, packages, CLI
 	@ci/install e2e

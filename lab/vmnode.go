@@ -76,10 +76,14 @@ func (b vmBody) signal(ctx context.Context, sig syscall.Signal, wait bool) error
 	return err
 }
 
-// writeFile writes to the running node's disk, or onto its boot medium.
+// writeFile writes to the running node's disk, or onto its boot medium: a node
+// that is held has looked at neither.
 func (b vmBody) writeFile(ctx context.Context, name, text string) error {
 	if _, _, err := b.vm(); err != nil {
 		return b.writeMedium(map[string]string{name: text})
+	}
+	if _, err := b.Status(ctx); err != nil {
+		return b.writeMediumInPlace(map[string]string{name: text})
 	}
 	path := "/etc/g8os/" + name
 	cmd, err := b.enter([]string{"sh", "-c", `cat >"$0.new" && mv "$0.new" "$0"`, path}, false, func(c *exec.Cmd) {

@@ -68,7 +68,7 @@ func (g *grid) begin(ctx context.Context, node, job string, argv ...string) (*by
 	return out, done
 }
 
-var _ = Describe("an AC that goes away", netns, func() {
+var _ = Describe("an AC that goes away", netns, vm, func() {
 	inEachPhase("and comes back finds the node climbing again", func(ctx SpecContext, phase string) {
 		g := up(ctx, officeOnly, held)
 		g.climb(ctx, "node", phase)

@@ -15,7 +15,7 @@ func bare(address string) string { return strings.SplitN(address, "/", 2)[0] }
 
 const everybody = "10.254.254.1-253"
 
-var _ = Describe("the fallback address", netns, func() {
+var _ = Describe("the fallback address", netns, vm, func() {
 	It("is the same after a power cut, and another one when somebody has taken it", func(ctx SpecContext) {
 		g := up(ctx, isolatedOnly)
 		n := g.Node("node")

@@ -9,7 +9,7 @@ import (
 	"github.com/g8os/g8os/lab"
 )
 
-var _ = Describe("a cut cable", netns, func() {
+var _ = Describe("a cut cable", netns, vm, func() {
 	DescribeTable("T7 costs nothing when it is short, and is got over when it is long",
 		func(ctx SpecContext, topology, want string) {
 			g := up(ctx, topology)
@@ -30,7 +30,7 @@ var _ = Describe("a cut cable", netns, func() {
 			g.putCableBack(ctx, "node")
 			g.reaches(ctx, "node", "managed as before", by(want, bare(before.Address)))
 		},
-		Entry("with an address of net.toml", officeOnly, "configured", patience),
+		Entry("with an address of net.toml", officeOnly, "configured", patience, short),
 		Entry("with a lease", dhcpOnly, "dhcp", patience),
 		Entry("with a fallback address", isolatedOnly, "fallback", patience),
 	)

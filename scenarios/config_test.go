@@ -60,7 +60,7 @@ func on(name string, lines ...string) string {
 	return fmt.Sprintf("\n[interface.%s]\n%s\n", name, strings.Join(lines, "\n"))
 }
 
-var _ = Describe("net.toml", netns, func() {
+var _ = Describe("net.toml", netns, vm, func() {
 	It("T12 with many mistakes has a warning with file and line for each, and all the rest applies", func(ctx SpecContext) {
 		g := up(ctx, officeOnly, held)
 		ok(g.Node("node").WriteNetToml(mistakes))

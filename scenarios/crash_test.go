@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,12 +13,14 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/g8os/g8os/lab"
 )
 
 // firstBoot is in the order in which a first boot makes things on the disk.
 var firstBoot = []string{"device.key", "counter", "keyslots", "private.new", "private.conf", "private"}
 
-var _ = Describe("g8os_core", netns, func() {
+var _ = Describe("g8os_core", netns, vm, func() {
 	inEachPhase("killed with SIGKILL and started again is managed", func(ctx SpecContext, phase string) {
 		g := up(ctx, officeOnly, held)
 		n := g.Node("node")
@@ -53,20 +56,39 @@ var _ = Describe("g8os_core", netns, func() {
 	}, patience)
 })
 
-var _ = Describe("a power cut", netns, func() {
+// hasMade returns once a node's disk has a file of a first boot, or the last
+// one: some are there for a moment only.
+func (g *grid) hasMade(ctx context.Context, n *lab.Node, file string) {
+	GinkgoHelper()
+	if onMachines() {
+		g.inside(ctx, n.Name(), "sh", "-c", `cd /; until ls -d "/etc/g8os/$0" /etc/g8os/private 2>/dev/null | grep -q .; do usleep 5000; done`, file)
+		return
+	}
+	Eventually(ctx, func() error {
+		_, err := os.Lstat(filepath.Join(n.Disk(), file))
+		if _, last := os.Lstat(filepath.Join(n.Disk(), "private")); last == nil {
+			return nil
+		}
+		return err
+	}).WithTimeout(contextTimeout(ctx)).WithPolling(time.Millisecond / 2).Should(Succeed())
+}
+
+// slowdown is how much longer a machine takes for what namespaces do.
+func slowdown() time.Duration {
+	if onMachines() {
+		return 8
+	}
+	return 1
+}
+
+var _ = Describe("a power cut", netns, vm, func() {
 	It("at the moment a first boot has made each of its files leaves a node that boots", func(ctx SpecContext) {
 		g := up(ctx, strings.Replace(officeOnly, "{name: node,", "{name: node, count: 6,", 1), held)
 		for i, n := range g.Nodes() {
 			file := firstBoot[i]
 			By(file)
 			ok(n.StartCore(ctx))
-			Eventually(ctx, func() error {
-				_, err := os.Lstat(filepath.Join(n.Disk(), file))
-				if _, last := os.Lstat(filepath.Join(n.Disk(), "private")); last == nil {
-					return nil // too late for what is there for a moment only
-				}
-				return err
-			}).WithTimeout(contextTimeout(ctx)).WithPolling(time.Millisecond / 2).Should(Succeed())
+			g.hasMade(ctx, n, file)
 			ok(n.PowerCut(ctx))
 			ok(n.PowerOn(ctx))
 		}
@@ -83,7 +105,7 @@ var _ = Describe("a power cut", netns, func() {
 			ok(n.StartCore(ctx))
 			select {
 			case <-ctx.Done():
-			case <-time.After(wait): // the moment is the point
+			case <-time.After(wait * slowdown()): // the moment is the point
 			}
 			ok(n.PowerCut(ctx))
 			ok(n.PowerOnHeld(ctx))

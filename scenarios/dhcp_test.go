@@ -21,7 +21,7 @@ func way(want string) func(lab.Status) bool {
 	return func(s lab.Status) bool { return s.Phase == "managed" && s.Way == want }
 }
 
-var _ = Describe("DHCP", netns, func() {
+var _ = Describe("DHCP", netns, vm, func() {
 	It("that is silent leaves a node to fallback", func(ctx SpecContext) {
 		g := up(ctx, scripted, held)
 		server := g.server(ctx, "silent")
@@ -102,7 +102,7 @@ var _ = Describe("DHCP", netns, func() {
 			server.tell(ctx, "normal")
 			g.reaches(ctx, "node", "managed over DHCP", way("dhcp"))
 		},
-		Entry("NAK", "nak", patience),
+		Entry("NAK", "nak", patience, short),
 		Entry("offers without an ACK", "offer-only", patience),
 		Entry("an exhausted pool", "exhausted", patience),
 		Entry("T3 an answer that comes too late", "slow 60s", patience),

@@ -66,7 +66,7 @@ func waits(phase, forWhat string) func(lab.Status) bool {
 	return func(s lab.Status) bool { return s.Phase == phase && strings.Contains(s.WaitsFor, forWhat) }
 }
 
-var _ = Describe("a node that nobody has approved", netns, func() {
+var _ = Describe("a node that nobody has approved", netns, vm, func() {
 	It("waits, visibly, goes on when it is, and is out for good when retired", func(ctx SpecContext) {
 		g := up(ctx, approving)
 		ac, n := g.AC("ac1"), g.Node("node")

@@ -42,7 +42,7 @@ func (g *grid) named(ctx context.Context, name, address string) {
 	ok(err)
 }
 
-var _ = Describe("the controllers of net.toml", netns, func() {
+var _ = Describe("the controllers of net.toml", netns, vm, func() {
 	It("stand in for one another when one is black-holed, within a bound", func(ctx SpecContext) {
 		g := up(ctx, officeOnly, held)
 		const first, second = "https://192.168.7.2:8966", "https://192.168.7.3:8966"

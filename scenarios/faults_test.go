@@ -21,7 +21,7 @@ var acFaults = []string{
 	"lose-session", "outage", "refuse-unlock", "slow", "wrong-ca",
 }
 
-var _ = Describe("an AC that misbehaves", netns, func() {
+var _ = Describe("an AC that misbehaves", netns, vm, func() {
 	args := []any{func(ctx SpecContext, fault string) {
 		g := up(ctx, pair)
 		g.managed(ctx)

@@ -152,5 +152,5 @@ var _ = Describe("an identity", netns, func() {
 // logged waits until a node's log has a text.
 func (g *grid) logged(ctx context.Context, n *lab.Node, text string) {
 	GinkgoHelper()
-	Eventually(ctx, func() string { return g.logs()[n.LogPath()] }).WithTimeout(contextTimeout(ctx)).Should(ContainSubstring(text))
+	Eventually(ctx, func() string { return g.coreLog(ctx, n) }).WithTimeout(contextTimeout(ctx)).Should(ContainSubstring(text))
 }

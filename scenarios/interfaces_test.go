@@ -37,7 +37,7 @@ nodes:
 // silence is for how long an interface with method none is watched.
 const silence = 40 * time.Second
 
-var _ = Describe("interfaces", netns, func() {
+var _ = Describe("interfaces", netns, vm, func() {
 	DescribeTable("of which the first is dead do not keep a node out",
 		func(ctx SpecContext, carrier bool) {
 			g := up(ctx, twoNICs, held)

@@ -53,7 +53,7 @@ func (g *grid) pings(ctx context.Context, node, address string) {
 	}).WithTimeout(contextTimeout(ctx)).Should(BeZero(), "%s pings %s", node, address)
 }
 
-var _ = Describe("a kind of interface", netns, func() {
+var _ = Describe("a kind of interface", netns, vm, func() {
 	It("vxlan, on a bridge at one end, carries traffic between two nodes", func(ctx SpecContext) {
 		g := up(ctx, twoInOffice, held)
 		base := func(own, other string) string {
@@ -74,20 +74,6 @@ var _ = Describe("a kind of interface", netns, func() {
 		for _, n := range g.Nodes() {
 			Expect(g.status(ctx, n.Name()).Warnings).To(BeEmpty())
 		}
-	}, patience)
-
-	It("bridge carries the node's own session, and so does an Open vSwitch with a port of its own", func(ctx SpecContext) {
-		g := up(ctx, twoInOffice, held)
-		g.vswitchd(ctx, "right")
-		ok(g.Node("left").WriteNetToml(known + on("br0", `kind = "bridge"`, `ports = ["eth0"]`, `address = ["192.168.7.11/24"]`)))
-		ok(g.Node("right").WriteNetToml(known + on("ovs0", `kind = "ovs"`, `ports = ["eth0"]`, `method = "none"`) +
-			on("mgmt", `kind = "ovs"`, `bridge = "ovs0"`, `address = ["192.168.7.12/24"]`)))
-		for _, n := range g.Nodes() {
-			ok(n.StartCore(ctx))
-		}
-		Expect(g.reaches(ctx, "left", "managed", by("configured", "192.168.7.11")).Interface).To(Equal("br0"))
-		Expect(g.reaches(ctx, "right", "managed", by("configured", "192.168.7.12")).Interface).To(Equal("mgmt"))
-		g.pings(ctx, "left", "192.168.7.12")
 	}, patience)
 
 	DescribeTable("that the kernel may lack is made, or refused with that reason; the rest of the file applies",
@@ -123,6 +109,22 @@ var _ = Describe("a kind of interface", netns, func() {
 			"172.16.0.0/12 via 192.168.7.254 dev eth0", "metric 10", "fd00:8::/64 via fd00:7::8 dev eth0", "nameserver 192.168.7.1\n", "nameserver fd00:7::53\n", "mtu 1400"} {
 			Expect(have).To(ContainSubstring(want))
 		}
+	}, patience)
+})
+
+var _ = Describe("an Open vSwitch", netns, func() {
+	It("bridge carries the node's own session, and so does an Open vSwitch with a port of its own", func(ctx SpecContext) {
+		g := up(ctx, twoInOffice, held)
+		g.vswitchd(ctx, "right")
+		ok(g.Node("left").WriteNetToml(known + on("br0", `kind = "bridge"`, `ports = ["eth0"]`, `address = ["192.168.7.11/24"]`)))
+		ok(g.Node("right").WriteNetToml(known + on("ovs0", `kind = "ovs"`, `ports = ["eth0"]`, `method = "none"`) +
+			on("mgmt", `kind = "ovs"`, `bridge = "ovs0"`, `address = ["192.168.7.12/24"]`)))
+		for _, n := range g.Nodes() {
+			ok(n.StartCore(ctx))
+		}
+		Expect(g.reaches(ctx, "left", "managed", by("configured", "192.168.7.11")).Interface).To(Equal("br0"))
+		Expect(g.reaches(ctx, "right", "managed", by("configured", "192.168.7.12")).Interface).To(Equal("mgmt"))
+		g.pings(ctx, "left", "192.168.7.12")
 	}, patience)
 })
 

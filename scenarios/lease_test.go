@@ -7,7 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var _ = Describe("a lease", netns, func() {
+var _ = Describe("a lease", netns, vm, func() {
 	It("is renewed, and rebound after the server has moved, without the session noticing", func(ctx SpecContext) {
 		g := up(ctx, scripted, held)
 		first := g.server(ctx, "normal")

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -51,7 +52,8 @@ func (g *grid) atController(argv ...string) {
 func (g *grid) pullCable(ctx context.Context, node string) {
 	GinkgoHelper()
 	ok(g.Node(node).SetCarrier(ctx, 0, false))
-	Expect(g.inside(ctx, node, "ip", "-o", "link", "show", "dev", "eth0")).To(ContainSubstring("NO-CARRIER"))
+	Eventually(ctx, func() string { return g.inside(ctx, node, "ip", "-o", "link", "show", "dev", "eth0") }).
+		WithTimeout(contextTimeout(ctx)).WithPolling(10 * time.Millisecond).Should(ContainSubstring("NO-CARRIER"))
 }
 
 func (g *grid) putCableBack(ctx context.Context, node string) {
@@ -62,9 +64,25 @@ func (g *grid) putCableBack(ctx context.Context, node string) {
 // flap is a carrier that was away for no longer than it takes to see it.
 func (g *grid) flap(ctx context.Context, node string) {
 	GinkgoHelper()
-	g.pullCable(ctx, node)
+	if !onMachines() {
+		g.pullCable(ctx, node)
+		g.putCableBack(ctx, node)
+		return
+	}
+	// To ask a machine takes longer than a flap may.
+	changes := func() string { return g.inside(ctx, node, "cat", "/sys/class/net/eth0/carrier_changes") }
+	before := changes()
+	ok(g.Node(node).SetCarrier(ctx, 0, false))
+	select {
+	case <-ctx.Done():
+	case <-time.After(flapped):
+	}
 	g.putCableBack(ctx, node)
+	Eventually(ctx, changes).WithTimeout(contextTimeout(ctx)).ShouldNot(Equal(before), "it was not seen")
 }
+
+// flapped is how long a machine's cable is out in a flap.
+const flapped = 500 * time.Millisecond
 
 // overheard is what a capture takes from a segment.
 type overheard struct {

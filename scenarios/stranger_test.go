@@ -53,7 +53,7 @@ func (p *party) wasToldNothing(n *lab.Node) {
 
 const aWhile = 10 * time.Second // for which a promise of silence is watched
 
-var _ = Describe("a stranger", netns, func() {
+var _ = Describe("a stranger", netns, vm, func() {
 	DescribeTable("on 10.254.254.254 gets nothing out of a node",
 		func(ctx SpecContext, kind string) {
 			g := up(ctx, elsewhere, held)

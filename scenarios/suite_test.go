@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -13,18 +14,34 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/g8os/g8os/lab"
+	"github.com/g8os/g8os/lab/topology"
 )
 
-// Fidelities, as labels: ginkgo --label-filter netns.
-var netns = Label("netns")
+// Labels. The first two say at which fidelities a spec runs: G8LAB_FIDELITY
+// picks one, netns unless it is given.
+var (
+	netns = Label(topology.NetNS)
+	vm    = Label(topology.Virtual)
+	short = Label("short") // at fidelity vm: part of make test
+	tools = Label("tools") // needs the tools layer, which make image builds
+	stick = Label("usb")   // needs the image of a stick, which make image builds
+)
+
+// fidelity of the nodes of this run.
+var fidelity = cmp.Or(os.Getenv("G8LAB_FIDELITY"), topology.NetNS)
+
+// onMachines tells whether nodes are machines.
+func onMachines() bool { return fidelity == topology.Virtual }
 
 // patience is how long a spec may take; the node's own deadlines are shorter.
-const patience = SpecTimeout(3 * time.Minute)
+// What is emulated takes its time.
+var patience = SpecTimeout(map[bool]time.Duration{false: 3 * time.Minute, true: 8 * time.Minute}[onMachines()])
 
 func TestScenarios(t *testing.T) {
 	RegisterFailHandler(Fail)
 	suite, reporter := GinkgoConfiguration()
 	suite.FlakeAttempts = 0 // a flake is a finding
+	suite.LabelFilter = strings.TrimPrefix("("+suite.LabelFilter+") && "+fidelity, "() && ")
 	RunSpecs(t, "scenarios", suite, reporter)
 }
 

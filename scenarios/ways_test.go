@@ -10,21 +10,25 @@ import (
 	"github.com/g8os/g8os/lab/topologies"
 )
 
-var _ = Describe("the three ways", netns, func() {
-	It("brings every node of the default grid from power-on to managed, each segment by its own way", func(ctx SpecContext) {
+var _ = Describe("the three ways", netns, vm, func() {
+	It("brings every node of the default grid from power-on to managed, each segment by its own way", short, func(ctx SpecContext) {
 		g := up(ctx, string(topologies.Default))
 		g.managed(ctx)
 
-		By("the way, the address and the controller fit the segment")
+		By("the way, the address and the controller fit the segment; who came up another way finds back")
+		ways := map[string]string{"office": "configured", "dhcp": "dhcp", "isolated": "fallback"}
+		for _, row := range g.Status(ctx).Nodes {
+			g.reaches(ctx, row.Name, "managed over "+ways[row.Segment], way(ways[row.Segment]))
+		}
 		for _, row := range g.Status(ctx).Nodes {
 			address, err := netip.ParsePrefix(row.Address)
 			ok(err, row.Name)
-			want := map[string]struct{ way, network, controller string }{
-				"office":   {"configured", "192.168.7.0/24", "https://192.168.7.2:8966"},
-				"dhcp":     {"dhcp", "192.168.8.0/24", "https://192.168.8.2:8966"},
-				"isolated": {"fallback", "10.254.254.0/24", "https://10.254.254.254:8966"},
+			want := map[string]struct{ network, controller string }{
+				"office":   {"192.168.7.0/24", "https://192.168.7.2:8966"},
+				"dhcp":     {"192.168.8.0/24", "https://192.168.8.2:8966"},
+				"isolated": {"10.254.254.0/24", "https://10.254.254.254:8966"},
 			}[row.Segment]
-			Expect(row.Way).To(Equal(want.way), row.Name)
+			Expect(row.Way).To(Equal(ways[row.Segment]), row.Name)
 			Expect(address.Masked().String()).To(Equal(want.network), row.Name)
 			Expect(row.Controller).To(Equal(want.controller), row.Name)
 			Expect(row.ManagedAfterMS).To(BeNumerically(">", 0), row.Name)

@@ -68,7 +68,7 @@ func (m *Machine) become(g guest.Go) error {
 		return err
 	}
 	if !g.Time.IsZero() {
-		if err := (clock.System{}).Set(g.Time); err != nil {
+		if err := (clock.System{}).Set(settable(g.Time, uptime())); err != nil {
 			return err
 		}
 	}
@@ -76,6 +76,14 @@ func (m *Machine) become(g guest.Go) error {
 		return m.setName(g.Hostname)
 	}
 	return nil
+}
+
+// settable is a time the kernel takes: none before 1970 plus its own uptime.
+func settable(t time.Time, up time.Duration) time.Time {
+	if earliest := time.Unix(0, 0).Add(up + time.Second); t.Before(earliest) {
+		return earliest
+	}
+	return t
 }
 
 // reseed mixes entropy into the kernel's random generator, and makes the

@@ -1,0 +1,58 @@
+package scenarios
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+)
+
+// broken is what a program says that broke, and a kernel: consoles are among
+// the logs of a lab.
+var broken = regexp.MustCompile(`WARNING: DATA RACE|panic: |fatal error: |SIGSEGV|` +
+	`Kernel panic|BUG: |Oops: |general protection fault|Out of memory: |oom-kill:|invoked oom-killer|` +
+	`soft lockup|hard LOCKUP|blocked for more than \d+ seconds|rcu.*self-detected stall|` +
+	`EXT4-fs error|panic of PID 1|segfault at|Call Trace:|WARNING: CPU:`)
+
+// expected is the entry of a report that says what a spec breaks on purpose.
+const expected = "breaks on purpose"
+
+// breaks declares what a spec breaks on purpose: a line with one of these texts
+// is no finding of the gate.
+func breaks(texts ...string) {
+	for _, t := range texts {
+		AddReportEntry(expected, t, ReportEntryVisibilityNever)
+	}
+}
+
+// gate fails the spec when any program of its lab broke, or a kernel did,
+// whatever the spec looked at.
+func (g *grid) gate() {
+	var declared []string
+	for _, e := range CurrentSpecReport().ReportEntries {
+		if e.Name == expected {
+			declared = append(declared, fmt.Sprint(e.GetRawValue()))
+		}
+	}
+	for file, text := range g.logs() {
+		if found := finding(text, declared); found != "" {
+			Fail(fmt.Sprintf("%s: a program broke:\n%s", filepath.Base(file), found))
+		}
+	}
+}
+
+// finding is the first thing in a log that broke and was not declared, with
+// what follows it.
+func finding(text string, declared []string) string {
+	at := 0
+	for line := range strings.Lines(text) {
+		if broken.MatchString(line) && !slices.ContainsFunc(declared, func(d string) bool { return strings.Contains(line, d) }) {
+			return text[at:min(len(text), at+4000)]
+		}
+		at += len(line)
+	}
+	return ""
+}
