@@ -1,7 +1,7 @@
 package template
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,37 +14,58 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/g8os/g8os/core/guest"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/kernel"
 	"github.com/g8os/g8os/lab/vm/qmp"
 	"github.com/g8os/g8os/lab/vm/transient"
 )
 
-// Held is what a guest says on its channel that waits at the gate.
-const Held = "g8os-guest 1 held\n"
+// longestSocket is what the kernel takes as the path of a unix socket
+// (sun_path), less what the names of sockets differ by.
+const longestSocket = 96
+
+// making begins the name of the directory this template is made in.
+func (t Template) making() string { return ".making-" + filepath.Base(t.Dir) + "-" }
+
+// sweep removes what makers of this template left that were killed: whoever
+// holds its lock is the only one.
+func (t Template) sweep(cache string) {
+	left, _ := filepath.Glob(filepath.Join(cache, t.making()+"*"))
+	for _, path := range left {
+		_ = os.RemoveAll(path)
+	}
+}
 
 // make boots the machine aside and moves what is left of it into the cache.
 func (t Template) make(ctx context.Context, o Options) (err error) {
 	if err := kernel.Check(o.Spec.Kernel.Image); err != nil {
 		return err
 	}
-	aside, err := os.MkdirTemp(o.Cache, ".making-")
+	t.sweep(o.Cache)
+	aside, err := os.MkdirTemp(o.Cache, t.making()+"*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(aside)
-	// Sockets have short paths, caches may not.
-	sockets, err := os.MkdirTemp("", "g8vm-")
-	if err != nil {
-		return err
+	sockets := aside
+	if len(args.Dir(aside).Commands()) > longestSocket {
+		if sockets, err = os.MkdirTemp("", "g8vm-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(sockets)
 	}
-	defer os.RemoveAll(sockets)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	o.Say("booting a machine once, to clone the others from (%d MiB, %s)", o.Spec.MemoryMiB, o.Spec.Accel)
 	half := Template{Dir: aside, Key: t.Key}
-	if err := half.boot(ctx, o.Spec, args.Dir(sockets)); err != nil {
+	if err := half.boot(ctx, o.Spec, args.Dir(sockets), o.Say); err != nil {
 		return err
+	}
+	for _, path := range append(args.Dir(aside).Sockets(), half.console()) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	if err := half.seal(); err != nil {
 		return err
@@ -56,9 +77,9 @@ func (t Template) make(ctx context.Context, o Options) (err error) {
 }
 
 // boot runs the machine up to the gate and writes it down.
-func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir) (err error) {
+func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir, say func(string, ...any)) (err error) {
 	s.Name, s.Dir, s.Incoming, s.NoReboot = "template", dir, false, true
-	s.Log = filepath.Join(string(dir), "console.log")
+	s.Log = t.console()
 	s.Memory = args.Memory{File: t.Memory(), Shared: true}
 	if err := s.Check(); err != nil {
 		return err
@@ -84,7 +105,7 @@ func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir) (err erro
 	if err := mon.Run(ctx, "cont", nil, nil); err != nil {
 		return err
 	}
-	if err := awaitHeld(ctx, vm, s.Dir.Channel()); err != nil {
+	if err := warm(ctx, vm, s, say); err != nil {
 		return err
 	}
 	settle(ctx, vm.PID())
@@ -108,23 +129,45 @@ func monitor(ctx context.Context, vm *transient.VM, path string) (*qmp.Conn, err
 	}
 }
 
-// awaitHeld reads the guest's greeting, and leaves the channel as if nobody had
-// been there.
-func awaitHeld(ctx context.Context, vm *transient.VM, channel string) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", channel)
-	if err != nil {
-		return fmt.Errorf("guest channel: %w", err)
-	}
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	line, err := bufio.NewReaderSize(c, 128).ReadSlice('\n')
-	if err != nil {
+// warm waits until the guest is at the gate, has it do what every clone would
+// otherwise do again, and leaves the channel as if nobody had been there.
+func warm(ctx context.Context, vm *transient.VM, s args.Spec, say func(string, ...any)) error {
+	fail := func(err error) error {
 		return fmt.Errorf("the guest did not come to the gate: %w", errors.Join(err, ctx.Err(), vm.Err()))
 	}
-	if string(line) != Held {
-		return fmt.Errorf("the guest greets with %q, want %q (is g8os.hold on its command line?)", line, Held)
+	// A machine that panics ends: the wait with it.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-vm.Ended():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", s.Dir.Channel())
+	if err != nil {
+		return fail(err)
+	}
+	g, err := guest.Connect(ctx, c)
+	if err != nil {
+		return fail(err)
+	}
+	defer g.Close()
+	if !g.Held() {
+		return fail(errors.New("it went on without waiting (is g8os.hold on its command line?)"))
+	}
+	if s.Warm == "" {
+		return nil
+	}
+	var said bytes.Buffer
+	exit, err := g.Exec(ctx, guest.Command{Argv: []string{"sh", "-c", s.Warm}}, guest.Stdio{Out: &said, Err: &said})
+	if err != nil {
+		return fmt.Errorf("the guest at the gate: %w", errors.Join(err, ctx.Err(), vm.Err()))
+	}
+	if exit != (guest.Exit{}) { // clones are slower, no less
+		say("the guest could not do all there is to do before the gate: %.200q", said.String())
 	}
 	return nil
 }

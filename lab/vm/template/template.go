@@ -4,9 +4,9 @@
 // A template is two files: the guest's memory, which every clone maps
 // privately, and the state of everything else, which every clone reads once.
 //
-//	boot ──greeting "held"──▶ settle ─▶ stop ─▶ memory + state ─▶ into the cache
-//	                                                 │ │
-//	                          clone, clone, clone ◀──┘ └──▶ read, plug, cont
+//	boot ──"held"──▶ warm up ─▶ settle ─▶ stop ─▶ memory + state ─▶ into the cache
+//	                                                    │ │
+//	                             clone, clone, clone ◀──┘ └──▶ read, plug, cont
 //
 // It promises: a template is found under a hash of everything that shaped it
 // (kernel, initramfs, command line, QEMU), so it never serves another machine;
@@ -47,6 +47,9 @@ func (t Template) Memory() string { return filepath.Join(t.Dir, "memory") }
 
 // State is the file clones read.
 func (t Template) State() string { return filepath.Join(t.Dir, "state") }
+
+// console is what the machine said while it booted, until it is a template.
+func (t Template) console() string { return filepath.Join(t.Dir, "console.log") }
 
 func (t Template) meta() string { return filepath.Join(t.Dir, "template.json") }
 
@@ -188,7 +191,7 @@ func Key(ctx context.Context, s args.Spec) (string, error) {
 	kernel.Image, kernel.Initrd = "vmlinuz", "initramfs"
 	s.Kernel = &kernel
 	s.Name, s.Dir, s.Log, s.Memory, s.Incoming = "template", "", "", args.Memory{File: "memory"}, false
-	fmt.Fprintf(h, "%s%s%q\n", version, hostCPU(s.Accel), s.Args())
+	fmt.Fprintf(h, "%s%s%q%q\n", version, hostCPU(s.Accel), s.Args(), s.Warm)
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
