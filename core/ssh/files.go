@@ -87,6 +87,9 @@ func ensureHostKey(o Options) error {
 // ensureConfig keeps a configuration that sshd accepts.
 func ensureConfig(o Options, sshd string) error {
 	path := o.path(configFile)
+	if isDefault(o) {
+		return nil // sshd need not be asked about what we wrote
+	}
 	if _, err := os.Stat(path); err == nil {
 		out, err := exec.Command(sshd, "-t", "-f", path).CombinedOutput()
 		if err == nil {
@@ -99,6 +102,12 @@ func ensureConfig(o Options, sshd string) error {
 		return fmt.Errorf("read the configuration of sshd: %w", err)
 	}
 	return durable.Write(path, []byte(defaults(o)), 0o600)
+}
+
+// isDefault tells whether the configuration is the one made here.
+func isDefault(o Options) bool {
+	text, err := os.ReadFile(o.path(configFile))
+	return err == nil && string(text) == defaults(o)
 }
 
 // aside moves a file that cannot be used to NAME.broken.

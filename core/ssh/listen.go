@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,10 @@ import (
 // addresses asks sshd where its configuration makes it listen, because an
 // operator may have changed that.
 func addresses(o Options, sshd string) ([]string, error) {
+	if isDefault(o) {
+		port := strconv.Itoa(o.Port)
+		return []string{net.JoinHostPort("0.0.0.0", port), net.JoinHostPort("::", port)}, nil
+	}
 	out, err := exec.Command(sshd, "-T", "-f", o.path(configFile), "-C", "user=root,host=localhost,addr=127.0.0.1").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("ask sshd for its configuration: %w: %s", err, bytes.TrimSpace(out))

@@ -99,7 +99,7 @@ const (
 
 // VM is the machine of a node of fidelity vm. Sizes are in MiB.
 type VM struct {
-	Memory   int    `yaml:"memory" json:"memory"`               // default 192
+	Memory   int    `yaml:"memory" json:"memory"`               // default 256
 	CPUs     int    `yaml:"cpus" json:"cpus"`                   // default 1
 	Boot     string `yaml:"boot" json:"boot"`                   // kernel | usb: the whole image on a stick; default kernel
 	Firmware string `yaml:"firmware" json:"firmware,omitempty"` // bios | uefi, for usb; default uefi

@@ -14,7 +14,7 @@ const (
 	maxDisks             = 4
 )
 
-func defaultVM() VM { return VM{Memory: 192, CPUs: 1, Boot: "kernel", State: []int{512}} }
+func defaultVM() VM { return VM{Memory: 256, CPUs: 1, Boot: "kernel", State: []int{512}} }
 
 func (r *reader) vm(key string, n *yaml.Node) VM {
 	v := defaultVM()

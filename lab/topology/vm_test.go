@@ -28,9 +28,9 @@ func TestMachines(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []VM{
-		{Memory: 192, CPUs: 1, Boot: "kernel", State: []int{512}},
+		{Memory: 256, CPUs: 1, Boot: "kernel", State: []int{512}},
 		{Memory: 1024, CPUs: 2, Boot: "usb", Firmware: "uefi", State: []int{64, 2048}, Tools: true},
-		{Memory: 192, CPUs: 1, Boot: "kernel", Cold: true, Append: "quiet"},
+		{Memory: 256, CPUs: 1, Boot: "kernel", Cold: true, Append: "quiet"},
 	}
 	if plan.Nodes[0].VM != nil {
 		t.Errorf("a node of namespaces has a machine: %+v", plan.Nodes[0].VM)
@@ -61,7 +61,7 @@ func TestSetFidelity(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan, err := top.Plan("x")
-	if err != nil || plan.Nodes[0].VM == nil || plan.Nodes[0].VM.Memory != 192 {
+	if err != nil || plan.Nodes[0].VM == nil || plan.Nodes[0].VM.Memory != 256 {
 		t.Errorf("the first node became %+v, %v", plan.Nodes[0], err)
 	}
 }
