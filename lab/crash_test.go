@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,6 +174,42 @@ func TestRefusedBeforeAnything(t *testing.T) {
 		if err == nil || errors.Is(err, lab.ErrInPieces) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %s", tt.what, err, tt.want)
 		}
+	}
+	before.compare(t, name)
+}
+
+// A VM that could not be put together has no power: the next up tries again,
+// and does not wait for a guest that will never be there.
+func TestVMThatCannotBe(t *testing.T) {
+	image, kernel := t.TempDir(), make([]byte, 1024) // as far as anybody looks before QEMU does
+	copy(kernel[0x1fe:], "\x55\xaa\x00\x00HdrS")
+	kernel[0x236] = 1
+	for _, f := range []string{"vmlinuz", "initramfs"} {
+		if err := os.WriteFile(filepath.Join(image, f), kernel, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("G8LAB_ACCEL", "tcg")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	before, name := snapshot(t), name("novm")
+	top := parse(t, strings.Replace(small, "name: office, count: 2", "name: office, fidelity: vm, vm: {cold: true}", 1))
+	for range 2 {
+		_, err := lab.Up(ctx, top, lab.Options{Name: name, BinDir: standIns(t), Image: image})
+		if !errors.Is(err, lab.ErrInPieces) || !strings.Contains(err.Error(), "QEMU ended at once: exit code 1") {
+			t.Errorf("got %v", err)
+		}
+		l, err := lab.Open(name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := l.Powered(); n != 0 {
+			t.Errorf("%d nodes have power", n)
+		}
+	}
+	if err := lab.Down(ctx, name, lab.DownOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	before.compare(t, name)
 }

@@ -182,7 +182,14 @@ func (l *Lab) buildNodes(ctx context.Context) error {
 func (l *Lab) power(ctx context.Context, wanted []topology.Machine) error {
 	var off []topology.Machine
 	for _, m := range wanted {
-		if _, err := l.machine(m.Name); err != nil {
+		up, err := l.machine(m.Name)
+		if err == nil && isVM(m) && !(vmBody{l.Node(m.Name)}).stands(ctx) {
+			if err := up.PowerOff(ctx); err != nil {
+				return err
+			}
+			err = errNoQEMU
+		}
+		if err != nil {
 			off = append(off, m)
 		}
 	}
@@ -226,8 +233,10 @@ func (l *Lab) create(m topology.Machine) (*machine.Maker, error) {
 			return nil, err
 		}
 	}
-	if err := os.Remove(l.machineDir(m.Name) + "/control"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	for _, left := range []string{"control", wholeFile} {
+		if err := os.Remove(filepath.Join(l.machineDir(m.Name), left)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
 	}
 	listeners, err := l.listeners(m)
 	if err != nil {
@@ -308,8 +317,11 @@ func (l *Lab) boot(ctx context.Context, m topology.Machine, mk *machine.Maker) e
 	if err := l.rec.Note(record.Event{Time: now(), Kind: "boot", Machine: m.Name}); err != nil {
 		return err
 	}
-	if isVM(m) {
-		return vmBody{l.Node(m.Name)}.poweron(ctx)
+	if !isVM(m) {
+		return nil
+	}
+	if err := (vmBody{l.Node(m.Name)}).poweron(ctx); err != nil {
+		return errors.Join(err, up.PowerOff(context.WithoutCancel(ctx))) // half a machine is of no use
 	}
 	return nil
 }

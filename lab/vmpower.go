@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +22,20 @@ import (
 // qemuJob is QEMU among the processes of a VM's init.
 const qemuJob = "qemu"
 
+// wholeFile is in the directory of a machine that was put together in full.
+const wholeFile = "whole"
+
+var errNoQEMU = errors.New("its QEMU has ended, or was not put together in full")
+
+// stands tells whether a VM whose init runs is a machine: its QEMU may have
+// ended since, or its maker before it was put together.
+func (b vmBody) stands(ctx context.Context) bool {
+	if _, err := os.Stat(filepath.Join(b.lab.machineDir(b.Name()), wholeFile)); err != nil {
+		return false
+	}
+	return vm.Open(b.lab.vmDir(b.Name())).State(ctx) != vm.Off
+}
+
 // poweron starts the QEMU of a VM whose init runs: it stands still until its
 // cables are in, and waits at the gate then, unless a stick's system boots,
 // which has none.
@@ -33,6 +48,11 @@ func (b vmBody) poweron(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, n := range spec.NICs {
+			_ = n.Tap.Close() // those that QEMU was not given
+		}
+	}()
 	for _, p := range ports(b.plan) {
 		sw, err := b.lab.fabric(p.Segment)
 		if err != nil {
@@ -53,7 +73,10 @@ func (b vmBody) poweron(ctx context.Context) error {
 			return err
 		}
 	}
-	return v.Resume(ctx)
+	if err := v.Resume(ctx); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(b.lab.machineDir(b.Name()), wholeFile), nil, 0o644)
 }
 
 // spec is the machine without its NICs.
@@ -242,6 +265,9 @@ func (q *qemu) Start(ctx context.Context, argv []string) error {
 }
 
 func (q *qemu) Ended(ctx context.Context) (string, bool) {
+	if !q.m.Alive() {
+		return "its power was cut", true
+	}
 	st, ok, err := q.m.Job(ctx, qemuJob)
 	if err != nil || !ok || st.Running {
 		return "", false
