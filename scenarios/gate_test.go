@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
 )
 
 // broken is what a program says that broke, and a kernel: consoles are among
@@ -56,3 +57,24 @@ func finding(text string, declared []string) string {
 	}
 	return ""
 }
+
+var _ = Describe("the gate", netns, func() {
+	DescribeTable("finds what broke, and nothing else",
+		func(line string, declared []string, found bool) {
+			text := "all is well\n" + line + "\nand on\n"
+			if !found {
+				Expect(finding(text, declared)).To(BeEmpty())
+				return
+			}
+			Expect(finding(text, declared)).To(Equal(line + "\nand on\n"))
+		},
+		Entry("a data race", "WARNING: DATA RACE", nil, true),
+		Entry("a kernel panic", "[    3.1] Kernel panic - not syncing: sysrq triggered crash", nil, true),
+		Entry("a declared one", "[    3.1] Kernel panic - not syncing: sysrq triggered crash", []string{"sysrq"}, false),
+		Entry("one that was not declared", "[    3.1] Kernel panic - not syncing: Attempted to kill init!", []string{"sysrq"}, true),
+		Entry("an oops", "[    3.1] BUG: kernel NULL pointer dereference, address: 0000000000000000", nil, true),
+		Entry("the OOM killer", "[   33.1] Out of memory: Killed process 77 (g8os_core)", nil, true),
+		Entry("a soft lockup", "[   33.1] watchdog: BUG: soft lockup - CPU#0 stuck for 26s!", nil, true),
+		Entry("an option of that name", "Command line: console=ttyS0 panic=30 quiet", nil, false),
+	)
+})

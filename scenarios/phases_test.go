@@ -72,7 +72,7 @@ func inEachPhase(text string, body func(ctx SpecContext, phase string)) {
 // holdsOn says that what does not need an AC is there: the volume and sshd.
 func (g *grid) holdsOn(ctx context.Context, node string) {
 	GinkgoHelper()
-	g.inside(ctx, node, "mountpoint", "-q", "/mnt/etc")
+	g.inside(ctx, node, "grep", "-q", " /mnt/etc ", "/proc/mounts")
 	g.inside(ctx, node, "cat", "/mnt/etc/ssl/client.key")
 	if onMachines() {
 		Expect(g.inside(ctx, node, "sh", "-c", "nc -w 10 127.0.0.1 22 </dev/null | head -c 8")).To(HavePrefix("SSH-2.0"))

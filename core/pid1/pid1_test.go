@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 )
 
 func TestIs(t *testing.T) {
@@ -80,6 +81,19 @@ func TestPhaseLine(t *testing.T) {
 	} {
 		if got, _ := phaseLine(line); got != want {
 			t.Errorf("%q: %q", line, got)
+		}
+	}
+}
+
+func TestTimesThatTheKernelTakes(t *testing.T) {
+	for _, c := range []struct{ asked, want time.Time }{
+		{time.Unix(0, 0), time.Unix(41, 0)},
+		{time.Unix(-5, 0), time.Unix(41, 0)},
+		{time.Unix(42, 0), time.Unix(42, 0)},
+		{time.Unix(1<<40, 0), time.Unix(1<<40, 0)},
+	} {
+		if got := settable(c.asked, 40*time.Second); !got.Equal(c.want) {
+			t.Errorf("settable(%v) = %v, want %v", c.asked, got, c.want)
 		}
 	}
 }
