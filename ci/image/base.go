@@ -40,7 +40,7 @@ func (b *Build) base(ctx context.Context, bin binaries, id recipe.Identity) (bas
 		return baseLayer{}, err
 	}
 	key := recipe.Key(b.imageID(), sum, string(id.JSON()), squash.Options, fmt.Sprint(packages))
-	dir, err := b.made("base", key, func(dir string) error { return b.makeBase(ctx, dir, bin, id, packages) })
+	dir, err := b.made(ctx, "base", key, func(dir string) error { return b.makeBase(ctx, dir, bin, id, packages) })
 	return baseLayer{dir}, err
 }
 

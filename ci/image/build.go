@@ -45,7 +45,7 @@ func (b *Build) Run(ctx context.Context) error {
 	if err := b.prepare(); err != nil {
 		return err
 	}
-	unlock, err := hold(filepath.Join(b.Out, ".image.lock"))
+	unlock, err := b.hold(ctx, filepath.Join(b.Out, ".image.lock"))
 	if err != nil {
 		return err
 	}

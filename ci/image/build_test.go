@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -49,7 +50,7 @@ func TestMadeOnce(t *testing.T) {
 	key := strings.Repeat("k", 64)
 	made := 0
 	for range 2 {
-		dir, err := b.made("base", key, func(dir string) error {
+		dir, err := b.made(t.Context(), "base", key, func(dir string) error {
 			made++
 			return os.WriteFile(filepath.Join(dir, "x"), nil, 0o644)
 		})
@@ -67,7 +68,7 @@ func TestNothingHalfMade(t *testing.T) {
 	b := Build{Cache: t.TempDir(), Say: quiet}
 	top := filepath.Join(b.Cache, "made")
 	must(t, os.MkdirAll(filepath.Join(top, ".base-killed"), 0o755)) // of a build that was killed
-	_, err := b.made("base", strings.Repeat("k", 64), func(dir string) error {
+	_, err := b.made(t.Context(), "base", strings.Repeat("k", 64), func(dir string) error {
 		must(t, os.WriteFile(filepath.Join(dir, "half"), nil, 0o644))
 		return fmt.Errorf("writing: %w", syscall.ENOSPC)
 	})
@@ -83,7 +84,7 @@ func TestNothingHalfMade(t *testing.T) {
 func TestOldMakingsGo(t *testing.T) {
 	b := Build{Cache: t.TempDir(), Say: quiet}
 	for i := range keepMade + 3 {
-		dir, err := b.made("base", fmt.Sprintf("%064d", i)[44:]+strings.Repeat("0", 44), func(string) error { return nil })
+		dir, err := b.made(t.Context(), "base", fmt.Sprintf("%064d", i)[44:]+strings.Repeat("0", 44), func(string) error { return nil })
 		must(t, err)
 		old := time.Unix(int64(1000+i), 0)
 		must(t, os.Chtimes(dir, old, old))
@@ -91,6 +92,23 @@ func TestOldMakingsGo(t *testing.T) {
 	if got := strings.Fields(list(t, filepath.Join(b.Cache, "made"))); len(got) != keepMade {
 		t.Errorf("kept %d, want %d: %v", len(got), keepMade, got)
 	}
+}
+
+// Who waits for another build is told so, and can be broken off.
+func TestWaitsForAnotherBuild(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	said := 0
+	b := Build{Say: func(string) { said++; cancel() }}
+	file := filepath.Join(t.TempDir(), "lock")
+	unlock, err := b.hold(t.Context(), file)
+	must(t, err)
+	if _, err := b.hold(ctx, file); !errors.Is(err, context.Canceled) || said != 1 {
+		t.Errorf("got %v, said %d times", err, said)
+	}
+	unlock()
+	unlock, err = b.hold(t.Context(), file)
+	must(t, err)
+	unlock()
 }
 
 // What was built before stays as it was when a build fails, and is replaced as

@@ -20,7 +20,7 @@ func (l loaders) syslinux() string { return filepath.Join(l.dir, "syslinux") }
 
 // loaders takes them out of their packages, or finds them taken.
 func (b *Build) loaders(ctx context.Context) (loaders, error) {
-	dir, err := b.made("loaders", recipe.Key(b.imageID()), func(dir string) error { return b.makeLoaders(ctx, dir) })
+	dir, err := b.made(ctx, "loaders", recipe.Key(b.imageID()), func(dir string) error { return b.makeLoaders(ctx, dir) })
 	return loaders{dir}, err
 }
 

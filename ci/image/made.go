@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,13 +19,13 @@ const keepMade = 4
 
 // made returns the folder that holds what fill makes of the inputs hashed in
 // key: from the cache, or made now. A folder has its name when it is whole.
-func (b *Build) made(kind, key string, fill func(dir string) error) (string, error) {
+func (b *Build) made(ctx context.Context, kind, key string, fill func(dir string) error) (string, error) {
 	top := filepath.Join(b.Cache, "made")
 	if err := os.MkdirAll(top, 0o755); err != nil {
 		return "", err
 	}
 	dir := b.madeDir(kind, key)
-	unlock, err := hold(filepath.Join(top, "."+kind+".lock"))
+	unlock, err := b.hold(ctx, filepath.Join(top, "."+kind+".lock"))
 	if err != nil {
 		return "", err
 	}
@@ -77,16 +78,33 @@ func age(file string) time.Time {
 	return info.ModTime()
 }
 
+// again is how often it is looked whether another build has let go of a lock.
+const again = 200 * time.Millisecond
+
 // hold locks a file until the returned function is called, or we are dead.
-func hold(file string) (func(), error) {
+// Another build is waited for.
+func (b *Build) hold(ctx context.Context, file string) (func(), error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("locking %s: %w", file, err), f.Close())
+	for told := false; ; told = true {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", file, err), f.Close())
+		}
+		if !told {
+			b.Say("another build is at work; waiting for it (" + file + ")")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), f.Close())
+		case <-time.After(again):
+		}
 	}
-	return func() { _ = f.Close() }, nil
 }
 
 // writeAside writes a file that has its name when it is whole, and is as it

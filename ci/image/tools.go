@@ -19,7 +19,7 @@ import (
 
 // tools makes the tools layer, or finds it made, and returns its file.
 func (b *Build) tools(ctx context.Context) (string, error) {
-	dir, err := b.made("tools", b.toolsKey(), func(dir string) error { return b.makeTools(ctx, dir) })
+	dir, err := b.made(ctx, "tools", b.toolsKey(), func(dir string) error { return b.makeTools(ctx, dir) })
 	return filepath.Join(dir, "tools.squashfs"), err
 }
 

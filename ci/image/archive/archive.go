@@ -98,12 +98,16 @@ func (c *Cache) Fetch(ctx context.Context, l lock.Lock, packages []lock.Package)
 	return g.Wait()
 }
 
-// has says that a package is in the cache. Its hash was checked before it got
-// its name; a file that was damaged since is noticed by its size, or when it is
-// opened.
+// has says that a package is in the cache, and is what it was when it came.
 func (c *Cache) has(p lock.Package) bool {
-	info, err := os.Stat(c.Path(p))
-	return err == nil && info.Size() == p.Size
+	f, err := os.Open(c.Path(p))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, f)
+	return err == nil && n == p.Size && hex.EncodeToString(sum.Sum(nil)) == p.SHA256
 }
 
 func (c *Cache) fetch(ctx context.Context, l lock.Lock, p lock.Package, m *meter) error {

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -129,17 +130,19 @@ func TestBrokenOff(t *testing.T) {
 	demandEmpty(t, c.Dir)
 }
 
-// A package that was damaged in the cache by its length is fetched again.
+// A package that was damaged in the cache, or exchanged, is fetched again.
 func TestDamagedInTheCache(t *testing.T) {
 	c := served(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(content) })
-	if err := os.WriteFile(c.Path(pinned("a")), content[:10], 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.try(t, pinned("a")); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(c.Path(pinned("a"))); len(got) != len(content) {
-		t.Errorf("the cache still has %d bytes", len(got))
+	for what, damaged := range map[string][]byte{"cut off": content[:10], "of the right length": bytes.Repeat([]byte("x"), len(content))} {
+		if err := os.WriteFile(c.Path(pinned("a")), damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.try(t, pinned("a")); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := os.ReadFile(c.Path(pinned("a"))); !bytes.Equal(got, content) {
+			t.Errorf("%s: the cache still has it", what)
+		}
 	}
 }
 
