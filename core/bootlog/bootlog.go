@@ -111,7 +111,7 @@ func (l *Log) push(n line) {
 
 func oneLine(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 { // C0, C1: they steer terminals
 			return ' '
 		}
 		return r

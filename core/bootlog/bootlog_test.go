@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/siderolabs/go-kmsg"
+	"golang.org/x/sys/unix"
 )
 
 // rig is a running log whose clock the test turns.
@@ -53,16 +54,42 @@ func content(t *testing.T, path string) string {
 	return string(raw)
 }
 
+// What a disk from anywhere has for a log is neither waited for nor read in full.
+func TestTheLastBootOfAStrangeDisk(t *testing.T) {
+	dir := t.TempDir()
+	fifo, huge := filepath.Join(dir, "fifo"), filepath.Join(dir, "huge")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := ending(fifo); got.Known {
+		t.Errorf("a FIFO: %+v", got)
+	}
+	if err := errors.Join(os.WriteFile(huge, nil, 0o600), os.Truncate(huge, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(huge, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("\n" + endMark + "reboot\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got := ending(huge); got.How != "reboot" {
+		t.Errorf("a tebibyte: %+v", got)
+	}
+}
+
 func TestLinesBeforeTheDiskAreKept(t *testing.T) {
 	r, dir := run(t), t.TempDir()
 	r.up.Store(int64(1500 * time.Millisecond))
-	r.Line(Info, "early\nand broken\x1b[2J")
+	r.Line(Info, "early\nand broken\u009b2J\x1b[2J")
 	r.attach(t, dir, "kernel 6.1")
 	r.Line(Warn, "later")
 	if err := r.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := "=== boot: kernel 6.1\n     1.500 info  early and broken [2J\n     1.500 warn  later\n"
+	want := "=== boot: kernel 6.1\n     1.500 info  early and broken 2J [2J\n     1.500 warn  later\n"
 	if got := content(t, Path(dir, 0)); got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/g8os/g8os/core/durable"
 )
 
@@ -80,10 +82,20 @@ func begin(dir, first string) (*bounded, Last, error) {
 	return b, last, nil
 }
 
-// ending reads how a boot ended from the last line of its log.
+// ending reads how a boot ended from the last line of its log. The disk may be
+// from anywhere: it reads no more than a line can have, and waits for nothing.
 func ending(path string) Last {
-	raw, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
+		return Last{}
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return Last{}
+	}
+	raw := make([]byte, min(st.Size(), 4*maxLine))
+	if _, err := f.ReadAt(raw, st.Size()-int64(len(raw))); err != nil {
 		return Last{}
 	}
 	lines := bytes.Split(bytes.TrimRight(raw, "\n\x00"), []byte("\n"))

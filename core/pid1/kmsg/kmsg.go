@@ -80,7 +80,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 
 // printable keeps a line one line, and terminals free of surprises.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
+	if r < ' ' || r >= 0x7f && r < 0xa0 { // C0, C1
 		return ' '
 	}
 	return r
