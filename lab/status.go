@@ -107,12 +107,21 @@ func (n *Node) rowDown() Row {
 	return Row{Name: n.Name(), MAC: n.MAC(0), Segment: n.plan.Ports[0].Segment, Fidelity: n.plan.Fidelity, Phase: phase}
 }
 
+// statusIn is how long an answer may take.
+const statusIn = 2 * time.Second
+
 // Status asks g8os_core.
 func (n *Node) Status(ctx context.Context) (api.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	limited, cancel := context.WithTimeout(ctx, statusIn)
 	defer cancel()
 	var s api.Status
-	err := n.stream(ctx, "/status", func(d *json.Decoder) error { return d.Decode(&s) })
+	err := n.stream(limited, "/status", func(d *json.Decoder) error { return d.Decode(&s) })
+	switch {
+	case err != nil && ctx.Err() == nil && limited.Err() != nil:
+		err = fmt.Errorf("g8os_core does not answer within %s", statusIn)
+	case errors.Is(err, io.EOF): // the relay of a VM has nobody to speak to
+		err = fmt.Errorf("g8os_core does not answer: the node boots, or it starts again (%w)", err)
+	}
 	if err != nil {
 		return s, fmt.Errorf("status of node %s: %w", n.Name(), err)
 	}

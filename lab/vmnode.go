@@ -42,7 +42,11 @@ func (b vmBody) start(ctx context.Context, skew time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return m.Release(ctx, machine.Release{Hostname: b.Name(), Skew: skew})
+	err = m.Release(ctx, machine.Release{Hostname: b.Name(), Skew: skew})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("node %s: its system does not speak (%w); %s shows its console", b.Name(), ctx.Err(), b.lab.say("logs "+b.Name()))
+	}
+	return err
 }
 
 func (b vmBody) core(ctx context.Context) (machine.State, error) {

@@ -45,7 +45,7 @@ func (execCmd) Help() string {
 	return `By way of the lab, as if one sat at the node: also when it has no network. By way of the AC: g8os exec.
 
   g8lab exec office-1 -- g8os_core status
-  g8lab exec office-1 -- bash`
+  g8lab exec office-1 -- sh`
 }
 
 func (sshCmd) Help() string {

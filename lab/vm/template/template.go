@@ -23,6 +23,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -104,20 +106,20 @@ type meta struct {
 	Key        string    `json:"key"`
 	Made       time.Time `json:"made"`
 	MemorySize int64     `json:"memory_size"`
-	MemoryHead string    `json:"memory_head"` // sha256 of the first headSize bytes
+	MemorySum  uint32    `json:"memory_crc32c"` // fast enough for every start, of all of it
 	StateSize  int64     `json:"state_size"`
 	StateHash  string    `json:"state_sha256"`
 }
 
-const headSize = 1 << 20
-
 // describe measures the files of a template.
 func (t Template) describe() (m meta, err error) {
 	m.Key = t.Key
-	if m.MemorySize, m.MemoryHead, err = measure(t.Memory(), headSize); err != nil {
+	crc := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	if m.MemorySize, err = feed(crc, t.Memory()); err != nil {
 		return m, err
 	}
-	m.StateSize, m.StateHash, err = measure(t.State(), 1<<40)
+	m.MemorySum = crc.Sum32()
+	m.StateSize, m.StateHash, err = measure(t.State())
 	return m, err
 }
 
@@ -152,22 +154,21 @@ func (t Template) check() error {
 	return nil
 }
 
-// measure returns the size of a file and the hash of its first so many bytes.
-func measure(path string, head int64) (int64, string, error) {
+// measure returns the size and the SHA-256 of a file.
+func measure(path string) (int64, string, error) {
+	h := sha256.New()
+	size, err := feed(h, path)
+	return size, hex.EncodeToString(h.Sum(nil)), err
+}
+
+// feed reads a file into a hash and returns its size.
+func feed(h hash.Hash, path string) (int64, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, "", err
+		return 0, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return 0, "", err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, head)); err != nil {
-		return 0, "", err
-	}
-	return st.Size(), hex.EncodeToString(h.Sum(nil)), nil
+	return io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, 1<<20))
 }
 
 // Key is the hash of everything that shapes a template.
@@ -180,8 +181,9 @@ func Key(ctx context.Context, s args.Spec) (string, error) {
 		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install run does it)", args.Program, err)
 	}
 	h := sha256.New()
+	fmt.Fprintln(h, "template 2") // what template.json says
 	for _, path := range []string{s.Kernel.Image, s.Kernel.Initrd} {
-		size, sum, err := measure(path, 1<<40)
+		size, sum, err := measure(path)
 		if err != nil {
 			return "", err
 		}

@@ -42,7 +42,7 @@ func TestDamageIsNoticed(t *testing.T) {
 	flip := func(path string) error {
 		text, err := os.ReadFile(path)
 		if err == nil {
-			text[0]++
+			text[len(text)-1]++
 			err = os.WriteFile(path, text, 0o644)
 		}
 		return err
@@ -203,5 +203,22 @@ func TestAKernelForAnotherMachineIsRefusedFirst(t *testing.T) {
 		if !strings.HasSuffix(e.Name(), ".lock") {
 			t.Errorf("left behind: %s", e.Name())
 		}
+	}
+}
+
+// A maker that was killed leaves a directory: the next one of this template
+// removes it, and nothing of those that are at work on another.
+func TestWhatADeadMakerLeftGoes(t *testing.T) {
+	cache := t.TempDir()
+	mine := Template{Dir: filepath.Join(cache, "template-a")}
+	for _, dir := range []string{mine.making() + "1", ".making-template-b-1"} {
+		if err := os.MkdirAll(filepath.Join(cache, dir, "x"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine.sweep(cache)
+	left, err := os.ReadDir(cache)
+	if err != nil || len(left) != 1 || left[0].Name() != ".making-template-b-1" {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
