@@ -104,3 +104,27 @@ func TestWrongSections(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestKernelTime(t *testing.T) {
+	const log = "[    0.000000] Linux version 6.1\n[   12.500000] Run /init as init process\n[   14.250000] g8os: node is=\"managed way=configured\"\n"
+	for what, want := range map[string]float64{"Run /init": 12.5, `g8os: node is="managed`: 14.25} {
+		if at, err := kernelTime(log, what); err != nil || at != want {
+			t.Errorf("%s: at %g, %v; want %g", what, at, err, want)
+		}
+	}
+	if _, err := kernelTime(log, "panic"); err == nil {
+		t.Error("found what is not there")
+	}
+}
+
+func TestProcField(t *testing.T) {
+	if pid, err := procField("/proc/self/status", "Pid:"); err != nil || int(pid) != os.Getpid() {
+		t.Errorf("Pid is %g, %v", pid, err)
+	}
+	if kib, err := procField("/proc/self/smaps_rollup", "Pss:"); err != nil || kib < 100 {
+		t.Errorf("Pss is %g, %v", kib, err)
+	}
+	if _, err := procField("/proc/self/status", "Pss:"); err == nil {
+		t.Error("found what is not there")
+	}
+}

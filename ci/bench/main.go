@@ -37,6 +37,10 @@ var sections = []struct {
 	{"idle", "a managed node that has nothing to do", measureIdle},
 	{"hundred", "100 nodes up and down", measureHundred},
 	{"ac", "the controller under load", measureAC},
+	{"image", "the operating system as it is shipped", measureImage},
+	{"vm", "one virtual machine that boots", measureMachine},
+	{"vm16", "16 clones of a template", measureSixteen},
+	{"vm50", "50 clones", measureFifty},
 }
 
 // bench is what sections share.
