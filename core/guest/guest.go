@@ -23,7 +23,7 @@
 // sends; a guest that is left alone does nothing at all, not even wake up.
 //
 // It does not ask who is at the other end: that is whoever made the machine.
-// PID 1 serves it only with g8os.guest on the kernel's command line.
+// PID 1 serves it only with g8os.guest, or g8os.hold, on the kernel's command line.
 package guest
 
 import (
