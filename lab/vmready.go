@@ -87,8 +87,8 @@ func (l *Lab) template(ctx context.Context, cache string, spec args.Spec) (*temp
 		l.opt.Progress(fmt.Sprintf(format, a...))
 	}})
 	if err != nil {
-		if from := os.Getenv(accel.Env); from != "" {
-			err = fmt.Errorf("%w (%s=%s is in force)", err, accel.Env, from)
+		if os.Getenv(accel.Env) == accel.KVM { // nobody has seen it work
+			err = fmt.Errorf("%w (%s=%s is in force: g8lab doctor without it says whether KVM works)", err, accel.Env, accel.KVM)
 		}
 		return nil, err
 	}

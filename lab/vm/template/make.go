@@ -310,5 +310,12 @@ func lastLines(path string) error {
 		return errors.New("its console said nothing")
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return fmt.Errorf("the end of its console:\n%s", strings.Join(lines[max(0, len(lines)-8):], "\n"))
+	end := lines[max(0, len(lines)-8):]
+	for i, line := range lines { // what comes after it are registers
+		if strings.Contains(line, "Kernel panic") {
+			end = lines[max(0, i-2) : i+1]
+			break
+		}
+	}
+	return fmt.Errorf("the end of its console:\n%s", strings.Join(end, "\n"))
 }
