@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -155,12 +154,9 @@ func Await(ctx context.Context, vm *transient.VM, console, what string) error {
 	}
 }
 
-// control is what a console says to a terminal, not to a reader.
-var control = regexp.MustCompile("\x1b(c|\\[[0-9;?=]*[A-Za-z])")
-
 // last is the last line of a console.
 func last(text string) string {
-	lines := strings.Split(strings.TrimSpace(control.ReplaceAllString(text, "")), "\n")
+	lines := strings.Split(strings.TrimSpace(transient.Plain(text)), "\n")
 	if lines[len(lines)-1] == "" {
 		return "; it said nothing"
 	}

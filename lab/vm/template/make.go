@@ -133,7 +133,13 @@ func monitor(ctx context.Context, vm *transient.VM, path string) (*qmp.Conn, err
 // otherwise do again, and leaves the channel as if nobody had been there.
 func warm(ctx context.Context, vm *transient.VM, s args.Spec, say func(string, ...any)) error {
 	fail := func(err error) error {
-		return fmt.Errorf("the guest did not come to the gate: %w", errors.Join(err, ctx.Err(), vm.Err()))
+		switch ended := vm.Err(); {
+		case ended != nil:
+			err = ended
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			err = ctx.Err() // what broke off with it is no news
+		}
+		return fmt.Errorf("the guest did not come to the gate: %w", err)
 	}
 	// A machine that panics ends: the wait with it.
 	ctx, cancel := context.WithCancel(ctx)
@@ -309,7 +315,7 @@ func lastLines(path string) error {
 	if err != nil || len(text) == 0 {
 		return errors.New("its console said nothing")
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	lines := strings.Split(strings.TrimSpace(transient.Plain(string(text))), "\n")
 	end := lines[max(0, len(lines)-8):]
 	for i, line := range lines { // what comes after it are registers
 		if strings.Contains(line, "Kernel panic") {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -89,6 +90,12 @@ func (v *VM) Close() error {
 	<-v.ended
 	return nil
 }
+
+// control is what a console says to a terminal, not to a reader.
+var control = regexp.MustCompile(`\x1b(c|\[[0-9;?=]*[A-Za-z])|\r`)
+
+// Plain is what a console has said, for a report.
+func Plain(console string) string { return control.ReplaceAllString(console, "") }
 
 // tail keeps the end of what is written to it.
 type tail struct {

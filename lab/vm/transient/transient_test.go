@@ -109,3 +109,10 @@ func TestItHasNoNetwork(t *testing.T) {
 		t.Errorf("it has %s", said)
 	}
 }
+
+func TestPlain(t *testing.T) {
+	const said = "\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS (version 1)\r\nBooting"
+	if got := Plain(said); got != "SeaBIOS (version 1)\nBooting" {
+		t.Errorf("got %q", got)
+	}
+}
