@@ -51,7 +51,7 @@ var _ = Describe("the state disk", vm, func() {
 
 	DescribeTable("that is damaged is mended, or left as it is: the node says so, climbs, and formats nothing",
 		func(ctx SpecContext, places []string) {
-			breaks("EXT4-fs error", "EXT4-fs (")
+			breaks("EXT4-fs error")
 			g := up(ctx, officeOnly)
 			g.works(ctx, "node")
 			n := g.Node("node")

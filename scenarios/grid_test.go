@@ -38,7 +38,7 @@ func up(ctx context.Context, text string, change ...func(*lab.Options)) *grid {
 	l, err := lab.Up(ctx, top, options)
 	if l != nil {
 		g := &grid{l}
-		DeferCleanup(g.gate)
+		DeferCleanup(g.gate, NodeTimeout(time.Minute))
 		DeferCleanup(g.diagnose, NodeTimeout(30*time.Second))
 	}
 	if err != nil && l == nil && strings.Contains(err.Error(), "make image builds it") {

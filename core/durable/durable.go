@@ -11,6 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Write replaces the file at path: temporary file beside it, fsync, rename,
@@ -75,6 +78,34 @@ func Rename(from, to string) error {
 		return fmt.Errorf("rename: %w", err)
 	}
 	return SyncDir(filepath.Dir(to))
+}
+
+// syncLimit is for other disks, which are written too and may be slow or dead.
+const syncLimit = 10 * time.Second
+
+// MkdirAll makes a folder and those above it that are missing. A file system
+// that encrypts (gocryptfs) has a file of its own in each folder, which it does
+// not sync: after a power cut it was empty and all in the folder lost. Nobody
+// but the kernel can reach it, so everything is written.
+func MkdirAll(dir string, mode fs.FileMode) error {
+	if st, err := os.Stat(dir); err == nil && st.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return err
+	}
+	written := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(written)
+	}()
+	limit := time.NewTimer(syncLimit)
+	defer limit.Stop()
+	select {
+	case <-written:
+	case <-limit.C: // it goes on, and may have reached this disk already
+	}
+	return SyncDir(filepath.Dir(dir))
 }
 
 // SyncDir makes the entries of a folder durable.

@@ -107,3 +107,21 @@ func twoGoodFiles(t *testing.T, path string) {
 		t.Fatal("both are one file: one bad block loses both")
 	}
 }
+
+func TestMkdirAllMakesFoldersOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	for range 2 {
+		if err := MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := MkdirAll(filepath.Join(dir, "file"), 0o700); err == nil {
+		t.Error("a file was taken for a folder")
+	}
+}

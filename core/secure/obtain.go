@@ -99,7 +99,7 @@ func store(dir string, key []byte, issued api.Issued) error {
 	sum := sha256.Sum256(issued.Chain)
 	name := hex.EncodeToString(sum[:8])
 	fresh := filepath.Join(dir, name)
-	if err := os.MkdirAll(fresh, 0o700); err != nil {
+	if err := durable.MkdirAll(fresh, 0o700); err != nil {
 		return err
 	}
 	for _, f := range []struct {

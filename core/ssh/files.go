@@ -35,7 +35,7 @@ func (o Options) path(name string) string { return filepath.Join(o.Dir, name) }
 // prepare sees that every file sshd needs is there and good.
 func prepare(o Options, sshd string) error {
 	for dir, mode := range map[string]fs.FileMode{o.Dir: 0o700, separation: 0o755} {
-		if err := os.MkdirAll(dir, mode); err != nil {
+		if err := durable.MkdirAll(dir, mode); err != nil {
 			return fmt.Errorf("prepare sshd: %w", err)
 		}
 	}
@@ -169,7 +169,7 @@ func SetAuthorizedKeys(dir string, lines []string) (changed bool, err error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == b.String() {
 		return false, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return false, fmt.Errorf("write authorized keys: %w", err)
 	}
 	return true, durable.Write(path, []byte(b.String()), 0o600)
