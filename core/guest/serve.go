@@ -169,7 +169,11 @@ func (o Options) stream(ctx context.Context, raw net.Conn) {
 		return
 	}
 	if err := o.serve(ctx, c, q); err != nil {
-		o.Log.Warn("guest channel: request failed", "op", q.Op, "error", err)
+		level := slog.LevelWarn
+		if q.Op == opDial { // a host asks g8os_core again and again while it starts
+			level = slog.LevelDebug
+		}
+		o.Log.Log(ctx, level, "guest channel: request failed", "op", q.Op, "error", err)
 		_ = writeLine(c, answer{Error: err.Error(), Status: notRun(err)})
 	}
 }
