@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
+	"github.com/g8os/g8os/core/pid1/disks"
 	"github.com/g8os/g8os/core/pid1/keep"
 	"github.com/g8os/g8os/core/pid1/layers"
 	"github.com/g8os/g8os/core/pid1/modules"
@@ -177,8 +179,29 @@ func (m *Machine) watchDisks(ctx context.Context) {
 		if m.useMedium(found) {
 			m.reload()
 		}
-		m.useTools(found)
+		m.useTools(m.genuine(found))
 	}
+}
+
+// genuine leaves out the tools layers that are not this image's. At boot they
+// come with the system itself; to a node that runs anybody may plug a disk, and
+// who made it would be root on it.
+func (m *Machine) genuine(found []disks.Found) []disks.Found {
+	if m.Args.NoTools || m.Facts().Tools != "" {
+		return nil
+	}
+	m.tools.mu.Lock()
+	defer m.tools.mu.Unlock()
+	return slices.DeleteFunc(found, func(f disks.Found) bool {
+		if f.Content.Kind != disks.Squashfs {
+			return true
+		}
+		err := layers.Genuine(m.Facts().Image, disks.Path(f.Name))
+		if err != nil {
+			m.tools.warn(m.Log, f.Name, err)
+		}
+		return err != nil
+	})
 }
 
 // watchTools mounts a tools layer that is fetched while the node runs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 
@@ -105,9 +106,8 @@ func (m *Machine) useTools(found []disks.Found) bool {
 			return true
 		case errors.Is(err, layers.ErrNotTools):
 			m.Log.Debug("tools layer", "error", err)
-		case m.tools.said[source] != err.Error():
-			m.tools.said[source] = err.Error()
-			m.Log.Warn("tools layer", "error", err)
+		default:
+			m.tools.warn(m.Log, source, err)
 		}
 	}
 	return false
@@ -117,6 +117,14 @@ func (m *Machine) useTools(found []disks.Found) bool {
 type tools struct {
 	mu   sync.Mutex
 	said map[string]string // the error of a source, as it was told
+}
+
+// warn tells of a source that cannot be used, once. The lock is held.
+func (t *tools) warn(log *slog.Logger, source string, err error) {
+	if t.said[source] != err.Error() {
+		t.said[source] = err.Error()
+		log.Warn("tools layer", "error", err)
+	}
 }
 
 func toolsSources(found []disks.Found) []string {

@@ -131,9 +131,8 @@ func (s *storage) seen(all []disks.Found, waited time.Duration) disks.Seen {
 	near, busy := s.m.loading()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	reading := len(s.reading) > 0 // the medium may be what is read
 	return disks.Seen{
 		Waited: waited, Quiet: min(waited, time.Since(s.last)), State: state, Medium: medium,
-		Near: near || reading, Busy: busy || reading, NoDisk: s.m.Args.NoState,
+		Near: near, Busy: busy, Read: len(s.reading) > 0, NoDisk: s.m.Args.NoState,
 	}
 }

@@ -38,7 +38,7 @@ func TestADiskThatHangs(t *testing.T) {
 		if f, ok, _ := disks.Pick(found, disks.Ext4, disks.StateLabel); !ok || f.Name != "sdb" {
 			t.Errorf("found %+v", found)
 		}
-		if took, limit := time.Since(began), disks.DefaultWait(false).Limit; took > limit+time.Second {
+		if took, limit := time.Since(began), disks.DefaultWait(false).Read; took > limit+time.Second {
 			t.Errorf("after %s, want at most %s", took, limit)
 		}
 		s.take(modules.Event{Action: "change", Vars: map[string]string{"SUBSYSTEM": "block", "DEVNAME": "sdb"}})

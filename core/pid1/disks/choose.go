@@ -44,12 +44,13 @@ func Pick(all []Found, kind Kind, label string) (f Found, ok bool, warning error
 type Wait struct {
 	Settle time.Duration // without new devices, then there are no more
 	Medium time.Duration // not 0: how long a boot medium may take to appear
+	Read   time.Duration // for what a disk holds, when all else is there: it may spin up
 	Limit  time.Duration // for devices that never settle
 }
 
 // DefaultWait is for a machine, without and with a boot medium to wait for.
 func DefaultWait(medium bool) Wait {
-	w := Wait{Settle: time.Second, Limit: 60 * time.Second}
+	w := Wait{Settle: time.Second, Read: 15 * time.Second, Limit: 60 * time.Second}
 	if medium {
 		w.Medium = 20 * time.Second
 	}
@@ -62,6 +63,7 @@ type Seen struct {
 	Quiet  time.Duration // since a device came last
 	Near   bool          // drivers of virtual disks, and others that take no time, are being loaded
 	Busy   bool          // drivers are being loaded
+	Read   bool          // a disk is being read: it may be any of those, or the tools layer
 	State  bool          // a state disk is there
 	Medium bool          // a boot medium is there
 	NoDisk bool          // no state disk is wanted
@@ -73,21 +75,29 @@ func (w Wait) Done(s Seen) bool {
 	if w.Medium > 0 && !s.Medium && s.Waited < w.Medium {
 		return false
 	}
+	if s.Read && s.Waited < w.Read {
+		return false
+	}
 	switch {
 	case (s.State || s.NoDisk) && (s.Medium || !s.Near):
 		return true
 	case s.Waited >= w.Limit:
 		return true
 	}
-	return !s.Busy && s.Quiet >= w.Settle
+	return !s.Busy && !s.Read && s.Quiet >= w.Settle
 }
 
 // Next is when to ask again if nothing happens until then.
 func (w Wait) Next(s Seen) time.Duration {
 	const soonest = 10 * time.Millisecond
 	next := min(w.Limit-s.Waited, w.Settle-s.Quiet)
-	if s.Near || s.Busy {
+	switch {
+	case s.Near || s.Busy:
 		next = soonest // nobody tells when they are done
+	case s.Read && s.Waited < w.Read: // who reads tells
+		next = w.Read - s.Waited
+	case s.Read:
+		next = w.Limit - s.Waited
 	}
 	if w.Medium > 0 && !s.Medium && s.Waited < w.Medium {
 		next = w.Medium - s.Waited

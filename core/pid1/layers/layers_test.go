@@ -2,7 +2,10 @@ package layers
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +44,20 @@ func TestAboutAndFits(t *testing.T) {
 		if _, err := ReadAbout(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s was read", name)
 		}
+	}
+}
+
+func TestGenuine(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, map[string]string{"disk": "layer, and what else is on the disk", "forged": "lAyer", "short": "lay"})
+	image := About{ID: "1", Tools: fmt.Sprintf("%x", sha256.Sum256([]byte("layer"))), Size: 5}
+	for name, want := range map[string]error{"disk": nil, "forged": ErrForged, "short": ErrForged, "none": fs.ErrNotExist} {
+		if err := Genuine(image, filepath.Join(dir, name)); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", name, err, want)
+		}
+	}
+	if err := Genuine(About{ID: "1"}, filepath.Join(dir, "forged")); err != nil {
+		t.Errorf("an image that names no layer: %v", err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +27,7 @@ type About struct {
 	Version string `json:"version"`
 	Kernel  string `json:"kernel"`
 	Tools   string `json:"tools_sha256"` // of the tools layer; in image.json
+	Size    int64  `json:"tools_size"`   // of the tools layer, in bytes; in image.json
 }
 
 // ReadAbout reads what a layer says of itself.
@@ -52,6 +55,31 @@ var ErrOther = errors.New("it belongs to another image")
 func Fits(base, tools About) error {
 	if base.ID != tools.ID {
 		return fmt.Errorf("%w: it is of %s, this is %s", ErrOther, tools.ID, base.ID)
+	}
+	return nil
+}
+
+// ErrForged is wrapped when a tools layer is not the one of this image, whatever
+// it says of itself.
+var ErrForged = errors.New("it is not what this image was built with")
+
+// Genuine reads a whole tools layer and tells whether it is the one that the
+// image names. An image that was built without one names none, and takes any.
+func Genuine(image About, source string) error {
+	if image.Tools == "" {
+		return nil
+	}
+	f, err := os.Open(source)
+	if err != nil {
+		return fmt.Errorf("tools layer: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.LimitReader(f, image.Size)); err != nil { // what comes after is the disk's
+		return fmt.Errorf("tools layer on %s: %w", source, err)
+	}
+	if is := hex.EncodeToString(sum.Sum(nil)); is != image.Tools {
+		return fmt.Errorf("tools layer on %s: %w: its SHA-256 is %.12s, want %.12s", source, ErrForged, is, image.Tools)
 	}
 	return nil
 }
