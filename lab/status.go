@@ -149,9 +149,18 @@ func (n *Node) Watch(ctx context.Context, see func(s api.Status, ok bool) bool) 
 			return
 		}
 		if done = !see(api.Status{}, false); !done {
-			pause(ctx, 100*time.Millisecond)
+			pause(ctx, n.askAgain())
 		}
 	}
+}
+
+// askAgain is how long a node that does not answer is left alone: in a virtual
+// machine each question takes time from the boot it waits for.
+func (n *Node) askAgain() time.Duration {
+	if isVM(n.plan) {
+		return 400 * time.Millisecond
+	}
+	return 100 * time.Millisecond
 }
 
 // pause waits for d, or until ctx ends.
