@@ -133,10 +133,7 @@ func monitor(ctx context.Context, vm *transient.VM, path string) (*qmp.Conn, err
 // otherwise do again, and leaves the channel as if nobody had been there.
 func warm(ctx context.Context, vm *transient.VM, s args.Spec, say func(string, ...any)) error {
 	fail := func(err error) error {
-		switch ended := vm.Err(); {
-		case ended != nil:
-			err = ended
-		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = ctx.Err() // what broke off with it is no news
 		}
 		return fmt.Errorf("the guest did not come to the gate: %w", err)
