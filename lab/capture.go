@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/g8os/g8os/lab/machine"
+	"github.com/g8os/g8os/lab/topology"
 )
 
 // CaptureOptions bound a capture; 0 is no bound.
@@ -60,17 +61,22 @@ func (n *Node) captureMachine(ctx context.Context, w io.Writer, o CaptureOptions
 				n.Name(), first.Segment+", "+p.Segment, first.MAC)
 		}
 	}
+	o.Filter = concerning(n.plan.Ports, o.Filter)
+	return n.lab.Segment(first.Segment).capture(ctx, w, o)
+}
+
+// concerning is a filter for what NICs send and what is for them, and that
+// passes another filter, if there is one.
+func concerning(nics []topology.Port, filter string) string {
 	var own []string
-	for _, p := range n.plan.Ports {
+	for _, p := range nics {
 		own = append(own, "ether host "+p.MAC)
 	}
-	own = append(own, "ether multicast")
-	filter := "(" + strings.Join(own, " or ") + ")"
-	if o.Filter != "" {
-		filter += " and (" + o.Filter + ")"
+	all := "(" + strings.Join(append(own, "ether multicast"), " or ") + ")"
+	if filter != "" {
+		all += " and (" + filter + ")"
 	}
-	o.Filter = filter
-	return n.lab.Segment(first.Segment).capture(ctx, w, o)
+	return all
 }
 
 // CanCapture says whether there is anything of that name to capture on.
