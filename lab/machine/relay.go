@@ -195,12 +195,26 @@ func (r *relay) current() (*guest.Session, error) {
 	return r.session, nil
 }
 
+// openPatience is how long a command waits for a guest that does not speak yet:
+// it has power already, and is coming to the gate.
+const openPatience = 15 * time.Second
+
 func (r *relay) open() (net.Conn, error) {
-	s, err := r.current()
-	if err != nil {
-		return nil, err
+	limit := time.After(openPatience)
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		s, err := r.current()
+		if err == nil {
+			return s.Open()
+		}
+		select {
+		case <-changed:
+		case <-limit:
+			return nil, err
+		}
 	}
-	return s.Open()
 }
 
 // dialPatience is how long g8os_core's socket may take to be connected.
