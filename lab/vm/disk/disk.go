@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -41,7 +42,7 @@ const smallestState = 16
 func State(ctx context.Context, cache, path string, mib int, label string) error {
 	fail := func(err error) error { return fmt.Errorf("state disk %s: %w", path, err) }
 	if _, err := os.Stat(path); err == nil {
-		return nil
+		return whole(path)
 	}
 	if mib < smallestState {
 		return fail(fmt.Errorf("%d MiB are too few, at least %d", mib, smallestState))
@@ -52,6 +53,21 @@ func State(ctx context.Context, cache, path string, mib int, label string) error
 	}
 	if err := Overlay(ctx, base, "raw", path); err != nil {
 		return fail(err)
+	}
+	return nil
+}
+
+// whole says of an overlay that was damaged what can be done.
+func whole(path string) error {
+	const magic = "QFI\xfb" // docs/interop/qcow2.txt of QEMU
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != magic {
+		return fmt.Errorf("state disk %s: is damaged, it does not begin as a qcow2 does; remove it, and an empty one is made", path)
 	}
 	return nil
 }

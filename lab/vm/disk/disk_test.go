@@ -135,3 +135,15 @@ func TestVarsSayWhereTheyComeFrom(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A damaged disk is not handed to QEMU, and not replaced behind one's back.
+func TestADamagedStateDiskIsNamed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.qcow2")
+	if err := os.WriteFile(path, []byte("garbage"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := State(t.Context(), t.TempDir(), path, 64, StateLabel)
+	if err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("got %v", err)
+	}
+}
