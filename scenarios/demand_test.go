@@ -27,6 +27,9 @@ func contextTimeout(ctx context.Context) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		return time.Until(deadline)
 	}
+	if onMachines() {
+		return 5 * time.Minute
+	}
 	return time.Minute
 }
 

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,14 +18,14 @@ func withTools(text string) string {
 func (g *grid) hasTool(ctx context.Context, node string, argv ...string) string {
 	GinkgoHelper()
 	var said string
-	Eventually(ctx, func() (string, error) {
+	Eventually(ctx, func() error {
 		r, err := g.Node(node).Exec(ctx, argv...)
 		said = r.Stdout
-		if err == nil && r.Code == 0 {
-			return "", nil
+		if err == nil && r.Code != 0 {
+			err = fmt.Errorf("code %d: %s", r.Code, strings.TrimSpace(r.Stderr))
 		}
-		return strings.TrimSpace(r.Stderr), err
-	}).WithTimeout(contextTimeout(ctx)).Should(BeEmpty(), "%s on %s", strings.Join(argv, " "), node)
+		return err
+	}).WithTimeout(contextTimeout(ctx)).Should(Succeed(), "%s on %s", strings.Join(argv, " "), node)
 	return said
 }
 
