@@ -120,8 +120,32 @@ var _ = Describe("machines", vm, func() {
 		Entry("as clones", "cold: false", patience),
 		Entry("cold", "cold: true", patience),
 		Entry("with two processors and two disks", "cpus: 2, memory: 256MiB, state: [512MiB, 512MiB]", patience),
-		Entry("from a stick, through UEFI", "boot: usb, firmware: uefi, memory: 1024MiB", stick, patience),
-		Entry("from a stick, through BIOS", "boot: usb, firmware: bios, memory: 1024MiB", stick, patience),
+	)
+
+	DescribeTable("boot from a stick to managed, and are the same after a power cut",
+		func(ctx SpecContext, firmware string) {
+			g := up(ctx, machineOf("boot: usb, memory: 1024MiB, firmware: "+firmware))
+			// What is on the stick serves no guest channel: the AC is the only way in.
+			asked := func(argv ...string) func() string {
+				return func() string {
+					r, err := g.AC("ac1").Exec(ctx, g.Node("node"), argv...)
+					if err != nil || r.Code != 0 {
+						return ""
+					}
+					return r.Stdout
+				}
+			}
+			bootID := asked("cat", "/proc/sys/kernel/random/boot_id")
+			Eventually(ctx, bootID).WithTimeout(contextTimeout(ctx)).ShouldNot(BeEmpty())
+			before, key := bootID(), asked("sha256sum", "/etc/g8os/device.key")()
+			Expect(key).NotTo(BeEmpty())
+			ok(g.Node("node").PowerCut(ctx))
+			ok(g.Node("node").PowerOn(ctx))
+			Eventually(ctx, bootID).WithTimeout(contextTimeout(ctx)).ShouldNot(Or(BeEmpty(), Equal(before)))
+			Expect(asked("sha256sum", "/etc/g8os/device.key")()).To(Equal(key))
+		},
+		Entry("through UEFI", "uefi", stick, patience),
+		Entry("through BIOS", "bios", stick, patience),
 	)
 
 	It("go on after they stood still for half a minute, without another boot", func(ctx SpecContext) {

@@ -52,7 +52,13 @@ var _ = Describe("the tools layer", vm, tools, func() {
 		g.hasTool(ctx, "node", "docker", "version")
 
 		By("a container of nothing but busybox")
-		g.inside(ctx, "node", "sh", "-ec", "mkdir -p /tmp/c/bin; cp $(command -v busybox) /tmp/c/bin/busybox; ln -sf busybox /tmp/c/bin/sh; tar -C /tmp/c -c . | docker import - mini:1")
+		g.inside(ctx, "node", "sh", "-ec", `
+			mkdir -p /tmp/c/bin /tmp/c/lib /tmp/c/lib64
+			cp -L $(command -v busybox) /tmp/c/bin/busybox
+			ln -sf busybox /tmp/c/bin/sh
+			cp -L /lib64/ld-linux-x86-64.so.2 /tmp/c/lib64
+			cp -L /lib/x86_64-linux-gnu/libc.so.6 /lib/x86_64-linux-gnu/libresolv.so.2 /tmp/c/lib
+			tar -C /tmp/c -c . | docker import - mini:1`)
 		Expect(g.inside(ctx, "node", "docker", "run", "--rm", "mini:1", "/bin/sh", "-c", "echo in a container of $(/bin/busybox id -u)")).To(Equal("in a container of 0\n"))
 
 		By("a guest")
