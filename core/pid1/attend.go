@@ -38,7 +38,7 @@ func (m *Machine) attend() {
 	a.log = bootlog.New(uptime, m.Log)
 	a.daemon = a.log.Writer("core: ")
 	a.console = console.New(console.Options{Facts: m.screenFacts, Log: m.Log})
-	a.services = services.New(services.Options{RunDir: "/run/g8os/services", LogDir: bootlog.Dir, Changed: a.console.Changed, Log: m.Log})
+	a.services = services.New(services.Options{RunDir: "/run/g8os/services", LogDir: bootlog.Dir, Changed: a.console.Changed, Ready: m.serviceReady, Log: m.Log})
 	a.dog = watchdog.New(watchdog.Default, a.pulses, m.Log)
 	a.panic = &power.Panic{Wait: m.Args.Panic, Feed: a.dog.Feed, Say: m.Log, Log: func(ctx context.Context) error { return a.log.End(ctx, "panic of PID 1") }}
 	m.with = a
@@ -180,6 +180,14 @@ func (m *Machine) serve(ctx context.Context) {
 		if !m.with.ending.Load() {
 			m.with.services.Run(ctx, services.Tools())
 		}
+	}
+}
+
+// serviceReady has g8os_core make what it could not before: net.toml may want
+// bridges of an Open vSwitch that comes with the tools layer, after it.
+func (m *Machine) serviceReady(name string) {
+	if name == "ovs-vswitchd" {
+		m.reload()
 	}
 }
 

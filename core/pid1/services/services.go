@@ -43,7 +43,8 @@ const askEvery = 100 * time.Millisecond
 type Options struct {
 	RunDir  string // pid files
 	LogDir  string
-	Changed func() // Status has another answer; nil: nobody wants to know
+	Changed func()            // Status has another answer; nil: nobody wants to know
+	Ready   func(name string) // a service answers, also after it was started again; nil: as above
 	Log     *slog.Logger
 }
 
@@ -199,6 +200,9 @@ func (g *Group) live(ctx context.Context, s Service) error {
 	if s.ready(ctx, p.Died()) {
 		g.o.Log.Info("a service is ready", "service", s.Name)
 		g.send(order.Event{Kind: order.Ready, Name: s.Name})
+		if g.o.Ready != nil {
+			g.o.Ready(s.Name)
+		}
 	}
 	select {
 	case <-p.Died():
