@@ -21,9 +21,9 @@ var errNoKernel = errors.New("there is no kernel to boot")
 // machineChecks boot virtual machines.
 func machineChecks(o Options) []check {
 	return []check{
-		{"acceleration", false, time.Minute, "make image-base builds a kernel; install qemu-system-x86 (ci/install run does it)", o.acceleration},
-		{"boot", false, 2 * time.Minute, "make image-base builds a kernel; install qemu-system-x86 (ci/install run does it)", o.boot},
-		{"uefi", false, time.Minute, "install ovmf (ci/install run does it); without it nodes boot through BIOS or a kernel directly", o.uefi},
+		{"acceleration", false, time.Minute, "make image-base builds a kernel; install qemu-system-x86 (ci/install vm does it)", o.acceleration},
+		{"boot", false, 2 * time.Minute, "make image-base builds a kernel; install qemu-system-x86 (ci/install vm does it)", o.boot},
+		{"uefi", false, time.Minute, "install ovmf (ci/install vm does it); without it nodes boot through BIOS or a kernel directly", o.uefi},
 		{"clone", false, 3 * time.Minute, "make image-base builds what is cloned; without it nodes of fidelity vm are booted one by one (--cold)", o.clone},
 	}
 }

@@ -135,7 +135,7 @@ func remember(path string, v Verdict) {
 func identity(ctx context.Context) (string, error) {
 	version, err := exec.CommandContext(ctx, args.Program, "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install run does it)", args.Program, err)
+		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install vm does it)", args.Program, err)
 	}
 	var u unix.Utsname
 	_ = unix.Uname(&u)

@@ -211,7 +211,7 @@ func run(ctx context.Context, argv ...string) error {
 	cmd.Env = append(os.Environ(), "MTOOLS_SKIP_CHECK=1", "LC_ALL=C")
 	if err := cmd.Run(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			return fmt.Errorf("%w (ci/install run installs it)", err)
+			return fmt.Errorf("%w (ci/install vm installs it)", err)
 		}
 		return fmt.Errorf("%s: %w: %s", argv[0], err, strings.Join(strings.Fields(out.String()), " "))
 	}

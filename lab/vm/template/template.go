@@ -178,7 +178,7 @@ func Key(ctx context.Context, s args.Spec) (string, error) {
 	}
 	version, err := exec.CommandContext(ctx, args.Program, "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install run does it)", args.Program, err)
+		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install vm does it)", args.Program, err)
 	}
 	h := sha256.New()
 	fmt.Fprintln(h, "template 2") // what template.json says

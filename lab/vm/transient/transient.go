@@ -48,7 +48,7 @@ func Start(argv []string) (*VM, error) {
 	}()
 	if err := <-started; err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
-			err = fmt.Errorf("%w; install qemu-system-x86 (ci/install run does it)", err)
+			err = fmt.Errorf("%w; install qemu-system-x86 (ci/install vm does it)", err)
 		}
 		return nil, fmt.Errorf("start QEMU: %w", err)
 	}
