@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,6 +105,79 @@ func TestBuilderGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before.compare(t, name)
+}
+
+// Whatever of a lab is killed, the same up brings it back; and a lab of which
+// nothing runs any more is taken down as if it ran.
+func TestKilledUnderneath(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	l := up(t, ctx, small, name("dead")) // its cleanup compares the host with what it was
+	if err := l.Segment("office").Cut(ctx, lab.Cut{From: "office-1", To: "office-2"}); err != nil {
+		t.Fatal(err)
+	}
+	for what, of := range map[string]func(record.Event) bool{
+		"everything": func(record.Event) bool { return true },
+		"a switch":   func(e record.Event) bool { return e.Machine == "switch.office" },
+		"its daemon": nil,
+	} {
+		t.Run(what, func(t *testing.T) {
+			if of == nil {
+				killDaemon(t, l.Name(), "ovs-vswitchd", "switch.office")
+			} else {
+				kill(t, ctx, l.Name(), of)
+			}
+			again, err := lab.Up(ctx, parse(t, small), lab.Options{Name: l.Name(), BinDir: standIns(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := again.WaitManaged(ctx); err != nil {
+				t.Error(err)
+			}
+			ping(t, ctx, again.Node("office-1"), "192.168.7.2", true)
+			ping(t, ctx, again.Node("office-1"), "192.168.7.11", false) // it is still cut
+		})
+	}
+	kill(t, ctx, l.Name(), func(record.Event) bool { return true })
+}
+
+// kill ends machines of a lab, as somebody with kill -9 would.
+func kill(t *testing.T, ctx context.Context, name string, which func(record.Event) bool) {
+	t.Helper()
+	events, err := record.Of(name).Journal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events = slices.DeleteFunc(events, func(e record.Event) bool { return !which(e) })
+	if err := record.KillAll(ctx, record.Processes(events)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killDaemon ends a program of one machine of a lab, by its process.
+func killDaemon(t *testing.T, name, program, machine string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		if argv := string(text); strings.HasPrefix(argv, program+"\x00") && strings.Contains(argv, "/"+name+"/m/"+machine+"/") {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			for err == nil { // until its machine's init has noticed
+				_, err = os.Stat(filepath.Dir(f))
+			}
+			return
+		}
+	}
+	t.Fatalf("no %s runs in %s of lab %s", program, machine, name)
 }
 
 func TestTwoSideBySide(t *testing.T) {

@@ -103,33 +103,6 @@ func (l *Lab) build(ctx context.Context) error {
 	return nil
 }
 
-func (l *Lab) buildSwitches(ctx context.Context) error {
-	var all []topology.Machine
-	for _, seg := range l.st.Plan.Segments {
-		all = append(all, topology.Machine{Name: switchName(seg.Name)})
-	}
-	if err := l.power(ctx, all); err != nil {
-		return err
-	}
-	var g errgroup.Group
-	for _, seg := range l.st.Plan.Segments {
-		g.Go(func() error { return l.buildSwitch(ctx, seg.Name) })
-	}
-	return g.Wait()
-}
-
-func (l *Lab) buildSwitch(ctx context.Context, segment string) error {
-	m, err := l.machine(switchName(segment))
-	if err != nil {
-		return err
-	}
-	s, err := fabric.Boot(ctx, m, l.machineDir(m.Name))
-	if err != nil {
-		return err
-	}
-	return s.Connect(ctx, l.Name(), []string{segment}, nil)
-}
-
 func (l *Lab) buildServices(ctx context.Context) error {
 	if err := l.makeKey(); err != nil {
 		return err
@@ -287,10 +260,7 @@ func (l *Lab) connect(ctx context.Context, segment string, ports []fabric.Port) 
 	if err := sw.Connect(ctx, l.Name(), nil, ports); err != nil {
 		return err
 	}
-	if cuts := l.Segment(segment).Cuts(); len(cuts) > 0 {
-		return sw.SetCuts(ctx, segment, cuts)
-	}
-	return nil
+	return l.restoreCuts(ctx, sw, segment)
 }
 
 // ports are a machine's NICs as the switches know them.

@@ -77,11 +77,14 @@ func Boot(ctx context.Context, m *machine.Machine, dir string) (*Switch, error) 
 func Open(m *machine.Machine, dir string) *Switch { return &Switch{m: m, dir: dir} }
 
 func (s *Switch) boot(ctx context.Context) error {
-	db := filepath.Join(s.dir, "conf.db")
-	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) {
-		if _, err := s.run(ctx, nil, "ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema"); err != nil {
-			return err
-		}
+	db := database(s.dir)
+	_, err := os.Stat(db)
+	again := err == nil
+	if !again {
+		_, err = s.run(ctx, nil, "ovsdb-tool", "create", db, "/usr/share/openvswitch/vswitch.ovsschema")
+	}
+	if err != nil {
+		return err
 	}
 	quiet := []string{"-vconsole:warn", "-vsyslog:off", "-vfile:off"}
 	daemons := []machine.Job{
@@ -102,11 +105,26 @@ func (s *Switch) boot(ctx context.Context) error {
 		if err := s.m.Start(ctx, job); err != nil {
 			return err
 		}
-		if job.Name == "ovsdb-server" {
-			if err := s.init(ctx); err != nil {
-				return err
-			}
+		switch {
+		case job.Name == "ovsdb-server":
+			err = s.init(ctx)
+		case again:
+			err = s.takenOver(ctx)
 		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func database(dir string) string { return filepath.Join(dir, "conf.db") }
+
+// Forget takes away what the database of a switch that lost power says: its
+// ports went with its namespace.
+func Forget(dir string) error {
+	if err := os.Remove(database(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget the ports of the switch in %s: %w", dir, err)
 	}
 	return nil
 }
@@ -124,6 +142,14 @@ func (s *Switch) init(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// takenOver waits until a daemon that was started over a database of its
+// predecessor has made what that says: ovs-vsctl waits for nothing but changes.
+func (s *Switch) takenOver(ctx context.Context) error {
+	_, err := s.run(ctx, nil, "ovs-vsctl", "--db=unix:"+s.socket(), "--timeout=30",
+		"set", "Open_vSwitch", ".", fmt.Sprintf("external_ids:started=%d", time.Now().UnixNano()))
+	return err
 }
 
 func (s *Switch) socket() string { return filepath.Join(s.dir, "db.sock") }
