@@ -33,6 +33,7 @@ type Store struct {
 	grown     chan struct{} // closed and replaced at every change, and at Close
 	closed    bool
 	down      bool
+	full      bool
 }
 
 type entry struct {
@@ -72,6 +73,14 @@ func (s *Store) SetDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = down
+}
+
+// SetFull makes every write but deletes fail with store.ErrFull, or heals that:
+// a quota that is used up, as etcd has it.
+func (s *Store) SetFull(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
 }
 
 func (s *Store) usable(ctx context.Context) error {
@@ -116,12 +125,9 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) (s
 	if o.Revision < s.compacted {
 		return store.Page{}, fmt.Errorf("list %s at revision %d: %w", prefix, o.Revision, store.ErrCompacted)
 	}
-	at := s.asOf(o.Revision)
+	at := s.asOf(o.Revision, func(k string) bool { return strings.HasPrefix(k, prefix) && k >= o.From })
 	page := store.Page{Revision: o.Revision}
 	for _, k := range slices.Sorted(maps.Keys(at)) {
-		if !strings.HasPrefix(k, prefix) || k < o.From {
-			continue
-		}
 		if len(page.KVs) == o.Limit {
 			page.Next = k
 			break
@@ -135,22 +141,27 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) (s
 	return page, nil
 }
 
-// asOf undoes, on a copy, what happened after a revision.
-func (s *Store) asOf(revision int64) map[string]store.KV {
-	at := make(map[string]store.KV, len(s.keys))
+// asOf undoes, on a copy of the keys that are wanted, what happened after a
+// revision.
+func (s *Store) asOf(revision int64, wanted func(key string) bool) map[string]store.KV {
+	at := map[string]store.KV{}
 	for k, e := range s.keys {
-		at[k] = e.KV
+		if wanted(k) {
+			at[k] = e.KV
+		}
 	}
 	for _, c := range slices.Backward(s.log) {
 		if c.revision <= revision {
 			break
 		}
 		for _, kv := range c.before {
-			if kv.Modified == 0 {
+			switch {
+			case !wanted(kv.Key):
+			case kv.Modified == 0:
 				delete(at, kv.Key)
-				continue
+			default:
+				at[kv.Key] = kv
 			}
-			at[kv.Key] = kv
 		}
 	}
 	return at

@@ -19,6 +19,87 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestClientConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		s := memory.New(memory.Options{})
+		t.Cleanup(func() { _ = s.Close() })
+		return closing{s.Client(), s}
+	})
+}
+
+// closing is a client that closes its store.
+type closing struct {
+	*memory.Client
+	s *memory.Store
+}
+
+func (c closing) Close() error { return c.s.Close() }
+
+func put(t *testing.T, s store.Store, key string) (int64, error) {
+	t.Helper()
+	return s.Txn(t.Context(), store.Txn{Then: []store.Op{store.Put(key, []byte("v"))}})
+}
+
+func TestSince(t *testing.T) {
+	s := memory.New(memory.Options{History: 3})
+	defer s.Close()
+	for _, key := range []string{"a/1", "b/1", "a/2", "b/2"} { // revisions 2 … 5
+		if _, err := put(t, s, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := s.Since("a/", 3)
+	if len(b.Events) != 1 || b.Events[0].Key != "a/2" || b.Revision != 5 || b.Err != nil {
+		t.Fatalf("since revision 3: %+v", b)
+	}
+	if b := s.Since("a/", b.Revision+1); len(b.Events) != 0 || b.Revision != 5 || b.Err != nil {
+		t.Fatalf("nothing new: %+v", b)
+	}
+	if b := s.Since("a/", 2); !errors.Is(b.Err, store.ErrCompacted) {
+		t.Fatalf("since a forgotten revision: %+v", b)
+	}
+}
+
+func TestFull(t *testing.T) {
+	s := memory.New(memory.Options{})
+	defer s.Close()
+	s.SetFull(true)
+	if _, err := put(t, s, "k"); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("got %v, want ErrFull", err)
+	}
+	if _, err := s.Get(t.Context(), "k"); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("got %v, want ErrNotFound", err)
+	}
+	if _, err := s.Txn(t.Context(), store.Txn{Then: []store.Op{store.Delete("k")}}); err != nil {
+		t.Fatalf("a delete: %v", err)
+	}
+	s.SetFull(false)
+	if _, err := put(t, s, "k"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOneClientIsCutOff(t *testing.T) {
+	s := memory.New(memory.Options{})
+	defer s.Close()
+	cut, other := s.Client(), s.Client()
+	cut.SetDown(true)
+	if _, err := put(t, cut, "k"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("got %v, want ErrUnavailable", err)
+	}
+	if _, err := other.Get(t.Context(), "k"); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("got %v, want ErrNotFound", err)
+	}
+	cut.SetDown(false)
+	cut.SetLossy(true)
+	if _, err := put(t, cut, "k"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("got %v, want ErrUnavailable", err)
+	}
+	if _, err := other.Get(t.Context(), "k"); err != nil {
+		t.Fatalf("a write whose answer was lost: %v", err)
+	}
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	s := memory.New(memory.Options{History: 3})
 	defer s.Close()

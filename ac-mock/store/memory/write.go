@@ -25,6 +25,10 @@ func (s *Store) Txn(ctx context.Context, t store.Txn) (int64, error) {
 			return 0, fmt.Errorf("write, %s was changed by revision %d: %w", c.Key, s.keys[c.Key].Modified, store.ErrConflict)
 		}
 	}
+	puts := func(op store.Op) bool { return !op.Delete }
+	if s.full && slices.ContainsFunc(t.Then, puts) {
+		return 0, fmt.Errorf("write: %w", store.ErrFull)
+	}
 	s.apply(t.Then)
 	return s.revision, nil
 }
@@ -66,7 +70,8 @@ func (s *Store) apply(ops []store.Op) {
 	s.log = append(s.log, c)
 	if over := len(s.log) - s.history; over > 0 {
 		s.compacted = s.log[over-1].revision
-		s.log = slices.Clone(s.log[over:])
+		clear(s.log[:over])
+		s.log = s.log[over:] // append copies it when there is no more room
 	}
 	close(s.grown)
 	s.grown = make(chan struct{})
@@ -83,66 +88,6 @@ func (s *Store) applyOne(op store.Op, old entry, was bool, revision int64) store
 	}
 	s.keys[op.Key] = entry{KV: kv, lease: op.Lease}
 	return store.Event{KV: kv}
-}
-
-// Watch implements store.Store.
-func (s *Store) Watch(ctx context.Context, prefix string, from int64) <-chan store.Batch {
-	out := make(chan store.Batch)
-	s.mu.Lock()
-	if from == 0 {
-		from = s.revision + 1
-	}
-	s.mu.Unlock()
-	go func() {
-		defer close(out)
-		for {
-			b, grown := s.since(prefix, from)
-			if len(b.Events) > 0 || b.Err != nil {
-				select {
-				case out <- b:
-				case <-ctx.Done():
-					return
-				}
-			}
-			if b.Err != nil || grown == nil {
-				return
-			}
-			from = b.Revision + 1
-			select {
-			case <-grown:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
-}
-
-// since collects what happened from a revision on, and the channel that tells
-// when there is more; nil when there will be no more.
-func (s *Store) since(prefix string, from int64) (store.Batch, <-chan struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := store.Batch{Revision: max(s.revision, from-1)}
-	if s.closed {
-		return b, nil
-	}
-	if from <= s.compacted {
-		b.Err = fmt.Errorf("watch %s from revision %d: %w: kept from revision %d on", prefix, from, store.ErrCompacted, s.compacted+1)
-		return b, nil
-	}
-	for _, c := range s.log {
-		if c.revision < from {
-			continue
-		}
-		for _, e := range c.events {
-			if strings.HasPrefix(e.Key, prefix) {
-				e.KV = clone(e.KV)
-				b.Events = append(b.Events, e)
-			}
-		}
-	}
-	return b, s.grown
 }
 
 // Grant implements store.Store.
