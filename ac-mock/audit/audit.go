@@ -11,9 +11,9 @@ package audit
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -30,15 +30,18 @@ const (
 const prefix = "audit/"
 
 // Op returns the write that records an entry. The key begins with the time,
-// so that a listing is about in order; Seq comes from the store.
-func Op(e api.AuditEntry) (store.Op, error) {
+// so that a listing is about in order, and ends in six random bytes, so that
+// no two are the same; Seq comes from the store.
+func Op(e api.AuditEntry, random io.Reader) (store.Op, error) {
 	e.Seq, e.Time = 0, e.Time.UTC()
 	value, err := json.Marshal(e)
 	if err != nil {
 		return store.Op{}, fmt.Errorf("encode an audit entry: %w", err)
 	}
 	var unique [6]byte
-	_, _ = rand.Read(unique[:]) // never fails
+	if _, err := io.ReadFull(random, unique[:]); err != nil {
+		return store.Op{}, fmt.Errorf("name an audit entry: %w", err)
+	}
 	return store.Put(fmt.Sprintf("%s%019d-%x", prefix, e.Time.UnixNano(), unique), value), nil
 }
 

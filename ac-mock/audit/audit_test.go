@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func write(t *testing.T, s store.Store, e api.AuditEntry) {
 	t.Helper()
-	op, err := Op(e)
+	op, err := Op(e, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

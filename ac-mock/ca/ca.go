@@ -17,8 +17,12 @@ package ca
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
 	"sync"
@@ -49,10 +53,19 @@ type Options struct {
 	// months: take it offline. It must not lie in DataDir.
 	RootKey string
 	DataDir string
+	// Root is where the root lies instead, if not in such a file.
+	Root Root
 	// NodeLife is how long the certificates of nodes and ACs are good. Default DefaultLeafLife.
 	NodeLife time.Duration
 	Clock    func() time.Time // default time.Now
 	Log      *slog.Logger     // default: none
+	// Rand makes the serial numbers. Default: the kernel's. It is read from
+	// many goroutines if the CA was opened.
+	Rand io.Reader
+	// NewKey makes the keys of the root and of issuing CAs: ECDSA, or Ed25519,
+	// whose signatures depend on nothing but key and certificate. Default:
+	// ECDSA on P-256 with the kernel's randomness.
+	NewKey func() (crypto.Signer, error)
 }
 
 // CA issues and revokes. Its methods may be called from many goroutines.
@@ -79,11 +92,37 @@ type trust struct {
 
 var gridName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
-// Open loads the CA from the store, and makes it at first start.
+// Open loads the CA from the store, makes it at first start, and follows it.
 func Open(ctx context.Context, o Options) (*CA, error) {
+	c, err := New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	follow, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.wg.Go(func() { c.follow(follow) })
+	return c, nil
+}
+
+// New loads the CA, makes it at first start, and does nothing on its own. The
+// caller does what Open leaves to a goroutine: it hands in the store's news
+// (Take, or Sync), and calls Tend every TendEvery. It need not be closed.
+func New(ctx context.Context, o Options) (*CA, error) {
 	if !gridName.MatchString(o.Grid) {
 		return nil, fmt.Errorf("grid name %q: want lower-case letters, digits, dots and dashes, at most 63", o.Grid)
 	}
+	c := &CA{o: o.withDefaults(), cancel: func() {}}
+	if err := c.found(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.Sync(ctx); err != nil {
+		return nil, err
+	}
+	c.keepIssuing(ctx)
+	return c, nil
+}
+
+func (o Options) withDefaults() Options {
 	if o.NodeLife == 0 {
 		o.NodeLife = DefaultLeafLife
 	}
@@ -93,18 +132,16 @@ func Open(ctx context.Context, o Options) (*CA, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &CA{o: o}
-	if err := c.found(ctx); err != nil {
-		return nil, err
+	if o.Root == nil {
+		o.Root = rootFile{path: o.RootKey, dataDir: o.DataDir}
 	}
-	if err := c.Sync(ctx); err != nil {
-		return nil, err
+	if o.Rand == nil {
+		o.Rand = rand.Reader
 	}
-	c.keepIssuing(ctx)
-	follow, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
-	c.wg.Go(func() { c.follow(follow) })
-	return c, nil
+	if o.NewKey == nil {
+		o.NewKey = func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+	}
+	return o
 }
 
 // Close stops following the store.

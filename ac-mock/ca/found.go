@@ -3,8 +3,6 @@ package ca
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -12,11 +10,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"math/big"
 	"time"
 
-	"github.com/g8os/g8os/ac-mock/keyfile"
 	"github.com/g8os/g8os/ac-mock/store"
 )
 
@@ -56,59 +53,22 @@ func (c *CA) found(ctx context.Context) error {
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("found the CA of grid %s: %w", c.o.Grid, err)
 	}
-	c.o.Log.Info("the grid has a CA: take a copy of the root key file, then take it offline", "grid", c.o.Grid, "file", c.o.RootKey)
+	c.o.Log.Info("the grid has a CA: take a copy of the root key file, then take it offline", "grid", c.o.Grid, "file", c.o.Root.String())
 	return nil
-}
-
-// rootKey reads the root key file, or makes it.
-func (c *CA) rootKey(create bool) (*x509.Certificate, crypto.Signer, error) {
-	if err := keyfile.Outside(c.o.RootKey, c.o.DataDir); err != nil {
-		return nil, nil, err
-	}
-	text, err := keyfile.Read(c.o.RootKey)
-	if errors.Is(err, fs.ErrNotExist) && create {
-		text, err = c.makeRoot()
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	cert, key, err := decodePair(text)
-	if err != nil {
-		return nil, nil, fmt.Errorf("root key file %s: %w; restore it from its copy", c.o.RootKey, err)
-	}
-	return cert, key, nil
-}
-
-func (c *CA) makeRoot() ([]byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make the root key: %w", err)
-	}
-	now := c.o.Clock()
-	t := caTemplate(c.o.Grid+" root", now, now.Add(rootLife))
-	t.MaxPathLen = 1
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("make the root certificate: %w", err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("encode the root key: %w", err)
-	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}),
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	return text, keyfile.Create(c.o.RootKey, text)
 }
 
 // newIssuing makes a new issuing CA, and what has to be written so that it
 // signs and is accepted. Older ones stay accepted until they expire.
 func (c *CA) newIssuing(root *x509.Certificate, rootKey crypto.Signer) ([]store.Op, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := c.o.NewKey()
 	if err != nil {
 		return nil, fmt.Errorf("make the issuing key: %w", err)
 	}
 	now := c.o.Clock()
-	t := caTemplate(c.o.Grid+" issuing", now, earlier(now.Add(issuingLife), root.NotAfter))
+	t, err := c.template(c.o.Grid+" issuing", now, earlier(now.Add(issuingLife), root.NotAfter))
+	if err != nil {
+		return nil, err
+	}
 	t.MaxPathLenZero = true
 	t.PermittedURIDomains, t.PermittedDNSDomainsCritical = []string{c.o.Grid}, true
 	der, err := x509.CreateCertificate(rand.Reader, t, root, key.Public(), rootKey)
@@ -133,24 +93,28 @@ func (c *CA) newIssuing(root *x509.Certificate, rootKey crypto.Signer) ([]store.
 	}, nil
 }
 
-func caTemplate(name string, now, until time.Time) *x509.Certificate {
+// template is of a CA's certificate.
+func (c *CA) template(name string, now, until time.Time) (*x509.Certificate, error) {
+	serial, err := c.newSerial()
 	return &x509.Certificate{
-		SerialNumber:          newSerial(),
+		SerialNumber:          serial,
 		Subject:               pkix.Name{Organization: []string{"G8OS"}, CommonName: name},
 		NotBefore:             now.Add(-Backdate),
 		NotAfter:              until,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}
+	}, err
 }
 
 // newSerial is 127 random bits: positive, and never used twice.
-func newSerial() *big.Int {
+func (c *CA) newSerial() (*big.Int, error) {
 	b := make([]byte, 16)
-	_, _ = rand.Read(b) // never fails
+	if _, err := io.ReadFull(c.o.Rand, b); err != nil {
+		return nil, fmt.Errorf("make a serial number: %w", err)
+	}
 	b[0] &= 0x7f
-	return new(big.Int).SetBytes(b)
+	return new(big.Int).SetBytes(b), nil
 }
 
 func serialName(n *big.Int) string { return fmt.Sprintf("%032x", n) }
@@ -167,37 +131,4 @@ func earlier(a, b time.Time) time.Time {
 
 func encodeCert(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
-}
-
-func decodePair(text []byte) (cert *x509.Certificate, key crypto.Signer, err error) {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		switch block.Type {
-		case "CERTIFICATE":
-			cert, err = x509.ParseCertificate(block.Bytes)
-		case "PRIVATE KEY":
-			key, err = parseKey(block.Bytes)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	if cert == nil || key == nil {
-		return nil, nil, errors.New("want a PRIVATE KEY and a CERTIFICATE in PEM")
-	}
-	if public, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || !public.Equal(key.Public()) {
-		return nil, nil, errors.New("key and certificate do not belong together")
-	}
-	return cert, key, nil
-}
-
-func parseKey(pkcs8 []byte) (crypto.Signer, error) {
-	k, err := x509.ParsePKCS8PrivateKey(pkcs8)
-	if err != nil {
-		return nil, fmt.Errorf("private key: %w", err)
-	}
-	signer, ok := k.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("private key: a %T cannot sign", k)
-	}
-	return signer, nil
 }

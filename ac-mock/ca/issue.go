@@ -32,7 +32,11 @@ func (c *CA) Issue(id api.Identity, public any, life time.Duration) (leaf *x509.
 	}
 	t := c.trust.Load()
 	at := t.issueTime(id, c.o.Clock())
-	leaf, err = t.sign(leafTemplate(id, at.Add(-Backdate), at.Add(life), x509.ExtKeyUsageClientAuth), public)
+	template, err := c.leaf(id, at.Add(-Backdate), at.Add(life), x509.ExtKeyUsageClientAuth)
+	if err != nil {
+		return nil, nil, err
+	}
+	leaf, err = t.sign(template, public)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,16 +56,18 @@ func acceptable(public any) error {
 	return fmt.Errorf("%w: %T, want ECDSA or Ed25519", ErrKey, public)
 }
 
-func leafTemplate(id api.Identity, from, until time.Time, usage ...x509.ExtKeyUsage) *x509.Certificate {
+// leaf is the template of a leaf's certificate.
+func (c *CA) leaf(id api.Identity, from, until time.Time, usage x509.ExtKeyUsage) (*x509.Certificate, error) {
+	serial, err := c.newSerial()
 	return &x509.Certificate{
-		SerialNumber: newSerial(),
+		SerialNumber: serial,
 		Subject:      pkix.Name{Organization: []string{"G8OS"}, OrganizationalUnit: []string{string(id.Role)}, CommonName: id.Name},
 		URIs:         []*url.URL{id.URI()},
 		NotBefore:    from,
 		NotAfter:     until,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  usage,
-	}
+		ExtKeyUsage:  []x509.ExtKeyUsage{usage},
+	}, err
 }
 
 func (t *trust) sign(template *x509.Certificate, public any) (*x509.Certificate, error) {
@@ -138,7 +144,10 @@ func (c *CA) IssueServer(o ServerOptions, notBefore, notAfter time.Time) (*tls.C
 	}
 	t := c.trust.Load()
 	id := api.Identity{Grid: c.o.Grid, Role: api.RoleAC, Name: o.Name}
-	template := leafTemplate(id, notBefore, notAfter, x509.ExtKeyUsageServerAuth)
+	template, err := c.leaf(id, notBefore, notAfter, x509.ExtKeyUsageServerAuth)
+	if err != nil {
+		return nil, err
+	}
 	template.DNSNames, template.IPAddresses = o.DNS, o.IPs
 	leaf, err := t.sign(template, key.Public())
 	if err != nil {

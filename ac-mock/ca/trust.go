@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,10 +14,35 @@ import (
 	"github.com/g8os/g8os/core/api"
 )
 
-const (
-	maintainEvery = time.Hour
-	retryAfter    = time.Second
-)
+// TendEvery is how often Tend is called.
+const TendEvery = time.Hour
+
+const retryAfter = time.Second
+
+// Prefix is what the keys begin with that Take wants to hear of.
+const Prefix = prefix
+
+// Revision is the store's revision that is in force here: news begin with the
+// one after it.
+func (c *CA) Revision() int64 { return c.trust.Load().revision }
+
+// Take takes news: what the store's Watch (or a twin of it) delivers. Other
+// keys than those under Prefix do not matter. What is read is the store, as it
+// is now. After an error, Sync, until that succeeds.
+func (c *CA) Take(ctx context.Context, b store.Batch) error {
+	mine := func(e store.Event) bool { return strings.HasPrefix(e.Key, prefix) }
+	if b.Err != nil || b.Revision <= c.Revision() || !slices.ContainsFunc(b.Events, mine) {
+		return b.Err
+	}
+	return c.Sync(ctx)
+}
+
+// Tend replaces what is about to expire and forgets what has. What cannot be
+// done is logged, and done the next time.
+func (c *CA) Tend(ctx context.Context) {
+	c.keepIssuing(ctx)
+	c.dropExpired(ctx)
+}
 
 // Sync reads the CA from the store now, rather than when the watch says so.
 // After it, everything written before is in force here.
@@ -93,7 +119,7 @@ func (c *CA) takeIssuing(t *trust, value []byte) error {
 
 // follow keeps the snapshot up to date until ctx ends.
 func (c *CA) follow(ctx context.Context) {
-	due := time.NewTicker(maintainEvery)
+	due := time.NewTicker(TendEvery)
 	defer due.Stop()
 	for ctx.Err() == nil {
 		c.followOnce(ctx, due.C)
@@ -111,22 +137,15 @@ func (c *CA) follow(ctx context.Context) {
 func (c *CA) followOnce(ctx context.Context, due <-chan time.Time) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := c.o.Store.Watch(ctx, prefix, c.trust.Load().revision+1)
+	w := c.o.Store.Watch(ctx, prefix, c.Revision()+1)
 	for {
 		select {
 		case b, ok := <-w:
-			if !ok || b.Err != nil {
-				return
-			}
-			if b.Revision <= c.trust.Load().revision {
-				continue
-			}
-			if err := c.Sync(ctx); err != nil {
+			if !ok || c.Take(ctx, b) != nil {
 				return
 			}
 		case <-due:
-			c.keepIssuing(ctx)
-			c.dropExpired(ctx)
+			c.Tend(ctx)
 		}
 	}
 }
@@ -163,7 +182,7 @@ func (c *CA) replaceIssuing(ctx context.Context) error {
 		return err
 	}
 	if !bytes.Equal(root.Raw, c.trust.Load().root.Raw) {
-		return fmt.Errorf("root key file %s is not the one of grid %s", c.o.RootKey, c.o.Grid)
+		return fmt.Errorf("root key file %s is not the one of grid %s", c.o.Root, c.o.Grid)
 	}
 	ops, err := c.newIssuing(root, key)
 	if err != nil {

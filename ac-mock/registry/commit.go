@@ -18,7 +18,7 @@ func (r *Registry) commit(ctx context.Context, e api.AuditEntry, o enrol.Outcome
 	if err != nil {
 		return fmt.Errorf("encode the record of node %s: %w", o.Record.ID, err)
 	}
-	entry, err := audit.Op(e)
+	entry, err := audit.Op(e, r.o.Rand)
 	if err != nil {
 		return err
 	}

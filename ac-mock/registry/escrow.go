@@ -2,8 +2,8 @@ package registry
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
+	"io"
 
 	"github.com/g8os/g8os/ac-mock/enrol"
 	"github.com/g8os/g8os/ac-mock/seal"
@@ -20,10 +20,22 @@ func escrowKey(id api.NodeID, generation uint32) string {
 // secrets is what lies in escrow for one generation.
 type secrets struct{ share, recovery api.Secret }
 
-func newSecrets() secrets {
+func newSecrets(random io.Reader) (secrets, error) {
 	b := make([]byte, 2*shareSize)
-	_, _ = rand.Read(b) // never fails
-	return secrets{share: b[:shareSize], recovery: b[shareSize:]}
+	if _, err := io.ReadFull(random, b); err != nil {
+		return secrets{}, fmt.Errorf("make a share: %w", err)
+	}
+	return secrets{share: b[:shareSize], recovery: b[shareSize:]}, nil
+}
+
+// made makes the secrets of a generation, and the write that keeps them.
+func (r *Registry) made(id api.NodeID, generation uint32) (secrets, store.Op, error) {
+	s, err := newSecrets(r.o.Rand)
+	if err != nil {
+		return secrets{}, store.Op{}, err
+	}
+	op, err := r.sealed(id, generation, s)
+	return s, op, err
 }
 
 func (r *Registry) sealed(id api.NodeID, generation uint32, s secrets) (store.Op, error) {
@@ -59,9 +71,8 @@ func (r *Registry) unlocked(ctx context.Context, o enrol.Outcome) (u api.Unlocke
 	var last secrets
 	for _, g := range o.Give {
 		if g == o.Make {
-			last = newSecrets()
 			var op store.Op
-			op, err = r.sealed(o.Record.ID, g, last)
+			last, op, err = r.made(o.Record.ID, g)
 			ops = append(ops, op)
 		} else {
 			last, err = r.escrow(ctx, o.Record.ID, g)

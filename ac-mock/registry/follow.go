@@ -12,41 +12,57 @@ import (
 	"github.com/g8os/g8os/core/api"
 )
 
-// load reads the whole book.
-func (r *Registry) load(ctx context.Context) (revision int64, err error) {
-	return store.Each(ctx, r.o.Store, prefix, r.book.apply)
+// Reload reads the whole book: at the beginning, and when the store no longer
+// has what happened meanwhile. On an error what is known stays in force.
+func (r *Registry) Reload(ctx context.Context) error {
+	revision, err := store.Each(ctx, r.o.Store, prefix, r.book.apply)
+	if err != nil {
+		return fmt.Errorf("read the registry of grid %s: %w", r.o.Grid, err)
+	}
+	r.revision.Store(revision)
+	return nil
 }
 
-// follow keeps the book up to date until ctx ends. When the store no longer
-// has what happened meanwhile, the book is read again.
-func (r *Registry) follow(ctx context.Context, revision int64) {
+// Revision is the store's revision up to which the book is known to be
+// complete: news begin with the one after it.
+func (r *Registry) Revision() int64 { return r.revision.Load() }
+
+// Prefix is what the keys begin with that Take wants to hear of.
+const Prefix = prefix
+
+// Take takes news: what the store's Watch (or a twin of it) delivers, in its
+// order. Other keys than those under Prefix do not matter. After an error,
+// Reload.
+func (r *Registry) Take(b store.Batch) error {
+	if b.Err != nil {
+		return b.Err
+	}
+	for _, e := range b.Events {
+		if e.Deleted || !strings.HasPrefix(e.Key, prefix) {
+			continue // nothing under node/ is ever deleted
+		}
+		if err := r.book.apply(e.KV); err != nil {
+			r.o.Log.Error("cannot read what another AC wrote", "err", err)
+		}
+	}
+	r.revision.Store(max(r.Revision(), b.Revision))
+	return nil
+}
+
+// follow keeps the book up to date until ctx ends.
+func (r *Registry) follow(ctx context.Context) {
 	for ctx.Err() == nil {
-		for b := range r.o.Store.Watch(ctx, prefix, revision+1) {
-			if b.Err != nil {
-				r.o.Log.Warn("lost sight of the store, reading it again", "err", b.Err)
+		for b := range r.o.Store.Watch(ctx, prefix, r.Revision()+1) {
+			if err := r.Take(b); err != nil {
+				r.o.Log.Warn("lost sight of the store, reading it again", "err", err)
 				break
 			}
-			for _, e := range b.Events {
-				if err := r.take(e); err != nil {
-					r.o.Log.Error("cannot read what another AC wrote", "err", err)
-				}
-			}
-			revision = max(revision, b.Revision)
 		}
 		pause(ctx, retryAfter)
-		if at, err := r.load(ctx); err == nil {
-			revision = at
-		} else if ctx.Err() == nil {
+		if err := r.Reload(ctx); err != nil && ctx.Err() == nil {
 			r.o.Log.Warn("cannot read the store, the last state stays in force", "err", err)
 		}
 	}
-}
-
-func (r *Registry) take(e store.Event) error {
-	if e.Deleted {
-		return nil // nothing under node/ is ever deleted
-	}
-	return r.book.apply(e.KV)
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -112,31 +128,4 @@ func (b *book) behind(holds []store.Cond) (ids []api.NodeID) {
 		}
 	}
 	return ids
-}
-
-// background writes what may be late: refusals, their sums, whereabouts.
-func (r *Registry) background(ctx context.Context) {
-	w := newWriter(r)
-	sum, back, prune := time.NewTicker(sumUpEvery), time.NewTicker(writeBackEvery), time.NewTicker(pruneEvery)
-	defer func() { sum.Stop(); back.Stop(); prune.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case f := <-r.refusals:
-			w.refusal(ctx, f)
-		case <-sum.C:
-			w.sumUp(ctx, false)
-		case <-back.C:
-			w.writeBack(ctx, false)
-		case <-prune.C:
-			w.writeBack(ctx, true)
-			w.prune(ctx)
-		case done := <-r.flush:
-			w.drain(ctx)
-			w.sumUp(ctx, true)
-			w.writeBack(ctx, true)
-			close(done)
-		}
-	}
 }

@@ -187,7 +187,7 @@ func (r *Registry) Note(ctx context.Context, actor, action string, node api.Node
 // note writes an entry about something that changes no record.
 func (r *Registry) note(ctx context.Context, e api.AuditEntry) error {
 	e.Time, e.Decision, e.Reason = r.o.Clock(), audit.Granted, "operator's decision"
-	op, err := audit.Op(e)
+	op, err := audit.Op(e, r.o.Rand)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/enrol"
@@ -44,7 +45,7 @@ func (b *book) seen(id api.NodeID, w api.Whereabouts, online bool, now time.Time
 }
 
 // toWriteBack lists the whereabouts that the store does not have: those that
-// changed, or also those that are only newer. They count as written.
+// changed, or also those that are only newer, by node. They count as written.
 func (b *book) toWriteBack(all bool) (ops []store.Op) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,11 +60,12 @@ func (b *book) toWriteBack(all bool) (ops []store.Op) {
 		e.live.moved, e.live.fresh = false, false
 		ops = append(ops, store.Put(keySeen+string(id), value))
 	}
+	slices.SortFunc(ops, func(x, y store.Op) int { return strings.Compare(x.Key, y.Key) })
 	return ops
 }
 
 func (w *writer) writeBack(ctx context.Context, all bool) {
-	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	ctx, cancel := w.within(ctx, writeWithin)
 	defer cancel()
 	for ops := range slices.Chunk(w.book.toWriteBack(all), store.MaxOps) {
 		if _, err := w.o.Store.Txn(ctx, store.Txn{Then: ops}); err != nil {

@@ -35,20 +35,16 @@ func (r *Registry) refuse(q request, o enrol.Outcome, holds []store.Cond) error 
 	default:
 		r.o.Log.Warn("too many refusals to audit each", "peer", q.peer, "reason", o.Reason)
 	}
+	select {
+	case r.more <- struct{}{}:
+	default: // the background has been told already
+	}
 	return errRefused
 }
 
-// writer is the background's own state.
-type writer struct {
-	*Registry
-	thin *audit.Coalescer
-}
-
-func newWriter(r *Registry) *writer { return &writer{Registry: r, thin: audit.NewCoalescer()} }
-
 func (w *writer) refusal(ctx context.Context, f refusal) {
 	e := f.q.entry(f.o, audit.Refused, f.q.peer)
-	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	ctx, cancel := w.within(ctx, writeWithin)
 	defer cancel()
 	w.o.Log.LogAttrs(ctx, slog.LevelInfo, "refused", slog.String("action", e.Action), slog.String("peer", e.Peer),
 		slog.String("node", string(e.Node)), slog.String("reason", e.Reason), slog.String("detail", e.Detail))
@@ -69,9 +65,9 @@ func (w *writer) refusal(ctx context.Context, f refusal) {
 }
 
 func (w *writer) write(ctx context.Context, e api.AuditEntry) {
-	ctx, cancel := context.WithTimeout(ctx, writeWithin)
+	ctx, cancel := w.within(ctx, writeWithin)
 	defer cancel()
-	op, err := audit.Op(e)
+	op, err := audit.Op(e, w.o.Rand)
 	if err == nil {
 		_, err = w.o.Store.Txn(ctx, store.Txn{Then: []store.Op{op}})
 	}
@@ -94,7 +90,7 @@ func (w *writer) drain(ctx context.Context) {
 }
 
 func (w *writer) prune(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := w.within(ctx, time.Minute)
 	defer cancel()
 	n, err := audit.Prune(ctx, w.o.Store, w.o.KeepAudit)
 	switch {

@@ -21,10 +21,12 @@ package registry
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
+	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/audit"
@@ -53,7 +55,10 @@ type Options struct {
 	AuthorizedKeys []string         // OpenSSH lines, for every node
 	KeepAudit      int              // most audit entries kept; 0: 100 000
 	Clock          func() time.Time // default time.Now
-	Log            *slog.Logger     // default: none
+	// Rand makes the shares, and names the audit entries. Default: the
+	// kernel's. It is read from many goroutines if the Registry was opened.
+	Rand io.Reader
+	Log  *slog.Logger // default: none
 }
 
 // Times of the background work.
@@ -70,8 +75,11 @@ type Registry struct {
 	o        Options
 	book     *book
 	decoy    decoy
+	revision atomic.Int64
 	refusals chan refusal
-	flush    chan chan struct{}
+	more     chan struct{} // holds one token after a refusal
+	late     *writer
+	within   func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	revoked  *queue
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
@@ -83,29 +91,48 @@ type Registry struct {
 
 // Open loads the book and follows the store, so that several ACs share it.
 func Open(ctx context.Context, o Options) (*Registry, error) {
+	r, err := New(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r.within = context.WithTimeout
+	run, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	r.wg.Go(func() { r.follow(run) })
+	r.wg.Go(func() { r.background(run) })
+	r.wg.Go(func() { r.revoked.run(run) })
+	return r, nil
+}
+
+// New loads the book and does nothing on its own: no goroutine, no timer, no
+// clock but Options.Clock. The caller does what Open leaves to goroutines: it
+// hands in the store's news (Take, Reload), and calls Settle in time and
+// TakeRevoked after either. With one caller, the same calls have the same
+// effects. It need not be closed: to drop it is a crash.
+func New(ctx context.Context, o Options) (*Registry, error) {
 	if o.Store == nil || o.Seal == nil || o.CA == nil {
 		return nil, errors.New("registry: want a store, a sealer and a CA")
 	}
 	o = o.withDefaults()
 	r := &Registry{
-		o: o, limit: enrol.NewLimiter(o.Limits), revoked: newQueue(),
-		refusals: make(chan refusal, refusalQueue), flush: make(chan chan struct{}),
+		o: o, limit: enrol.NewLimiter(o.Limits), revoked: newQueue(), within: unbounded, cancel: func() {},
+		refusals: make(chan refusal, refusalQueue), more: make(chan struct{}, 1),
 	}
-	r.book = newBook(r.revoked.add)
+	r.book, r.late = newBook(r.revoked.add), newWriter(r)
 	var err error
 	if r.decoy, err = newDecoy(o.Seal); err != nil {
 		return nil, err
 	}
-	revision, err := r.load(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open the registry of grid %s: %w", o.Grid, err)
+	if err := r.Reload(ctx); err != nil {
+		return nil, err
 	}
-	run, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	r.wg.Go(func() { r.follow(run, revision) })
-	r.wg.Go(func() { r.background(run) })
-	r.wg.Go(func() { r.revoked.run(run) })
 	return r, nil
+}
+
+// unbounded is context.WithTimeout without a clock: a store in memory answers
+// at once.
+func unbounded(ctx context.Context, _ time.Duration) (context.Context, context.CancelFunc) {
+	return ctx, func() {}
 }
 
 func (o Options) withDefaults() Options {
@@ -117,6 +144,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -145,7 +175,17 @@ func (r *Registry) Watch(ctx context.Context) <-chan struct{} { return r.book.wa
 // Revoked delivers the nodes whose session has to end now: no longer enrolled,
 // or certificate revoked. One reader; a node that is revoked twice before it is
 // read comes once. It is closed by Close.
+// Only an opened Registry delivers.
 func (r *Registry) Revoked() <-chan api.NodeID { return r.revoked.out }
+
+// TakeRevoked returns what Revoked would deliver, in the order in which it
+// became known.
+func (r *Registry) TakeRevoked() (ids []api.NodeID) {
+	for id, ok := r.revoked.next(); ok; id, ok = r.revoked.next() {
+		ids = append(ids, id)
+	}
+	return ids
+}
 
 // Audit lists decisions, oldest first; ref narrows them to a node, empty means
 // all. At most limit of the newest; 0 means all that are kept.
@@ -165,23 +205,6 @@ func (r *Registry) Audit(ctx context.Context, ref string, limit int) ([]api.Audi
 // now on), until ctx ends.
 func (r *Registry) FollowAudit(ctx context.Context, seq uint64) <-chan api.AuditEntry {
 	return audit.Follow(ctx, r.o.Store, seq)
-}
-
-// Flush waits until everything noted so far (refusals, audit, whereabouts) is
-// in the store, or could not be written.
-func (r *Registry) Flush(ctx context.Context) error {
-	done := make(chan struct{})
-	select {
-	case r.flush <- done:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Close flushes and stops. The store and the CA stay open.

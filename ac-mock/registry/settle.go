@@ -1,0 +1,106 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/g8os/g8os/ac-mock/audit"
+)
+
+// writer writes what may be late: refusals, their sums, whereabouts. Who has
+// its turn may use it.
+type writer struct {
+	*Registry
+	turn chan struct{} // holds one token while nobody writes
+	thin *audit.Coalescer
+	due  struct{ sum, back, prune time.Time }
+}
+
+func newWriter(r *Registry) *writer {
+	w := &writer{Registry: r, turn: make(chan struct{}, 1), thin: audit.NewCoalescer()}
+	w.turn <- struct{}{}
+	now := r.o.Clock()
+	w.due.sum, w.due.back, w.due.prune = now.Add(sumUpEvery), now.Add(writeBackEvery), now.Add(pruneEvery)
+	return w
+}
+
+// Settle writes the refusals that wait, and whatever is late enough by the
+// clock: sums of refusals, whereabouts, and what the audit has too much of.
+// What cannot be written is logged, and whereabouts are tried again. It returns
+// when something is due next. A refusal changes its record no earlier.
+func (r *Registry) Settle(ctx context.Context) (next time.Time) {
+	w := r.late
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+		return w.o.Clock().Add(sumUpEvery)
+	}
+	defer func() { w.turn <- struct{}{} }()
+	return w.settle(ctx)
+}
+
+func (w *writer) settle(ctx context.Context) (next time.Time) {
+	w.drain(ctx)
+	now := w.o.Clock()
+	prune := passed(&w.due.prune, pruneEvery, now)
+	if passed(&w.due.sum, sumUpEvery, now) {
+		w.sumUp(ctx, false)
+	}
+	if passed(&w.due.back, writeBackEvery, now) || prune {
+		w.writeBack(ctx, prune)
+	}
+	if prune {
+		w.prune(ctx)
+	}
+	next = w.due.sum
+	for _, at := range []time.Time{w.due.back, w.due.prune} {
+		if at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// passed says whether something is due now, and if so, when again.
+func passed(due *time.Time, every time.Duration, now time.Time) bool {
+	if now.Before(*due) {
+		return false
+	}
+	*due = now.Add(every)
+	return true
+}
+
+// Flush writes everything noted so far (refusals, audit, whereabouts), due or
+// not. What could not be written is logged.
+func (r *Registry) Flush(ctx context.Context) error {
+	w := r.late
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { w.turn <- struct{}{} }()
+	w.drain(ctx)
+	w.sumUp(ctx, true)
+	w.writeBack(ctx, true)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// background settles in time, until ctx ends.
+func (r *Registry) background(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.more:
+		case <-t.C:
+		}
+		next := r.Settle(ctx)
+		t.Reset(next.Sub(r.o.Clock()))
+	}
+}
