@@ -43,6 +43,8 @@ type Port struct {
 	MAC     string       `json:"mac"`
 	Method  string       `json:"method,omitempty"`
 	Address netip.Prefix `json:"address,omitzero"`
+
+	line int // of the topology file; 0: made of no line of its own
 }
 
 // maxSpread keeps a slip of the finger from eating the memory before it is refused.
@@ -98,7 +100,7 @@ func (t *Topology) Plan(lab string) (*Plan, error) {
 		for i, l := range a.Legs {
 			s := t.segment(l.Segment)
 			take(l.line, a.Name, l.Address)
-			m.Ports = append(m.Ports, Port{NIC: nicName(i), Segment: s.Name, MAC: MAC(lab, a.Name, i), Address: s.prefix(l.Address)})
+			m.Ports = append(m.Ports, Port{NIC: nicName(i), Segment: s.Name, MAC: MAC(lab, a.Name, i), Address: s.prefix(l.Address), line: l.line})
 		}
 		p.ACs = append(p.ACs, m)
 	}
@@ -132,7 +134,8 @@ func (p *Plan) checkMACs(file string) error {
 		for _, port := range m.Ports {
 			who, here := port.NIC+" of "+m.Name, port.Segment+" "+port.MAC
 			if first, twice := owner[here]; twice {
-				errs = append(errs, fmt.Errorf("%s: mac: %s of %s is also that of %s", file, port.MAC, who, first))
+				errs = append(errs, fmt.Errorf("%s:%d: mac: %s of %s is also that of %s; want one of its own on a segment",
+					file, port.line, port.MAC, who, first))
 			}
 			owner[here] = who
 		}
@@ -166,7 +169,7 @@ func (t *Topology) node(lab string, g Group, i int, used map[netip.Addr]string) 
 		m.VM = &g.VM
 	}
 	for j, n := range g.NICs {
-		port := Port{NIC: nicName(j), Segment: n.Segment, MAC: n.MAC, Method: n.Method}
+		port := Port{NIC: nicName(j), Segment: n.Segment, MAC: n.MAC, Method: n.Method, line: n.line}
 		if port.MAC == "" {
 			port.MAC = MAC(lab, name, j)
 		}

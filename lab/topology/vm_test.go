@@ -73,7 +73,7 @@ func TestMACTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "t.yaml: mac: 02:00:00:00:00:01 of eth1 of one is also that of eth0 of one"
+	want := "t.yaml:8: mac: 02:00:00:00:00:01 of eth1 of one is also that of eth0 of one; want one of its own on a segment"
 	if _, err := top.Plan("x"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
