@@ -21,6 +21,7 @@ var Pure = []string{
 	"core/network/nettoml",
 	"core/pid1/services/order",
 	"ac-mock/enrol",
+	"lab/impair/link",
 }
 
 // impureImports bring the world in. math/rand/v2 is not among them: a
