@@ -54,7 +54,7 @@ func (a *AC) Peer(ctx context.Context, n *Node) (*Peer, error) {
 	if err != nil {
 		return fail(err)
 	}
-	dev, err := device.Open(dir)
+	dev, err := device.Open(device.Options{Dir: dir})
 	if err != nil {
 		return fail(err)
 	}

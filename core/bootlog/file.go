@@ -73,7 +73,7 @@ func begin(dir, first string) (*bounded, Last, error) {
 	}
 	err := b.write(headMark + first + "\n")
 	if err == nil {
-		err = errors.Join(b.sync(), durable.SyncDir(dir))
+		err = errors.Join(b.sync(), durable.SyncDir(durable.OS, dir))
 	}
 	if err != nil {
 		b.close()
@@ -144,7 +144,7 @@ func (b *bounded) shorten() error {
 	if err != nil {
 		return fmt.Errorf("boot log: %w", err)
 	}
-	if err := durable.Write(b.path, cut(raw, keepHead, keepTail), 0o640); err != nil {
+	if err := durable.Write(durable.OS, b.path, cut(raw, keepHead, keepTail), 0o640); err != nil {
 		return err
 	}
 	b.f.Close()

@@ -67,7 +67,7 @@ func collect(from, dir string) (Crash, error) {
 		return Crash{}, err
 	}
 	to := filepath.Join(dir, st.ModTime().UTC().Format("2006-01-02T150405-")+filepath.Base(from))
-	if err := durable.Write(to, raw[:min(len(raw), maxRecord)], 0o640); err != nil {
+	if err := durable.Write(durable.OS, to, raw[:min(len(raw), maxRecord)], 0o640); err != nil {
 		return Crash{}, err
 	}
 	return Crash{to, kind(raw)}, os.Remove(from)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 )
 
 // Previous is what is added to a path for the copy that WriteKeeping keeps.
@@ -15,43 +14,43 @@ const Previous = ".prev"
 // never takes the place of a good copy, and when there is no good previous
 // content, the new one is kept twice. So there are always two good files, and
 // they share no disk block.
-func WriteKeeping(path string, data []byte, mode fs.FileMode, good func([]byte) bool) error {
-	if old, err := os.ReadFile(path); err == nil && good(old) {
-		if err := keep(path); err != nil {
+func WriteKeeping(d Disk, path string, data []byte, mode fs.FileMode, good func([]byte) bool) error {
+	if old, err := d.ReadFile(path); err == nil && good(old) {
+		if err := keep(d, path); err != nil {
 			return err
 		}
 	}
-	if err := Write(path, data, mode); err != nil {
+	if err := Write(d, path, data, mode); err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(path + Previous); err == nil && good(old) {
+	if old, err := d.ReadFile(path + Previous); err == nil && good(old) {
 		return nil
 	}
-	return Write(path+Previous, data, mode)
+	return Write(d, path+Previous, data, mode)
 }
 
 // keep gives path.prev the inode of path; Write then puts a new inode at path.
-func keep(path string) error {
+func keep(d Disk, path string) error {
 	temp := path + Previous + ".new"
-	if err := os.Remove(temp); err != nil && !os.IsNotExist(err) {
+	if err := discard(d, temp); err != nil {
 		return fmt.Errorf("keep the previous %s: %w", path, err)
 	}
-	if err := os.Link(path, temp); err != nil {
+	if err := d.Link(path, temp); err != nil {
 		return fmt.Errorf("keep the previous %s: %w", path, err)
 	}
-	return os.Rename(temp, path+Previous)
+	return d.Rename(temp, path+Previous)
 }
 
 // Read reads what WriteKeeping wrote. parse decodes and judges the content.
 // When path itself is missing or damaged and the previous copy is good,
 // damage says what was wrong, and err is nil. When neither can be used, err
 // tells both reasons; it is fs.ErrNotExist only when neither file exists.
-func Read[T any](path string, parse func([]byte) (T, error)) (value T, damage, err error) {
-	value, damage = readOne(path, parse)
+func Read[T any](d Disk, path string, parse func([]byte) (T, error)) (value T, damage, err error) {
+	value, damage = readOne(d, path, parse)
 	if damage == nil {
 		return value, nil, nil
 	}
-	value, err = readOne(path+Previous, parse)
+	value, err = readOne(d, path+Previous, parse)
 	switch {
 	case err == nil:
 		return value, damage, nil
@@ -63,8 +62,8 @@ func Read[T any](path string, parse func([]byte) (T, error)) (value T, damage, e
 	return value, nil, errors.Join(damage, err)
 }
 
-func readOne[T any](path string, parse func([]byte) (T, error)) (T, error) {
-	data, err := os.ReadFile(path)
+func readOne[T any](d Disk, path string, parse func([]byte) (T, error)) (T, error) {
+	data, err := d.ReadFile(path)
 	if err != nil {
 		var none T
 		return none, err

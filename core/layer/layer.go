@@ -102,7 +102,7 @@ func Fetch(ctx context.Context, c Client, l Layer, dir string) (string, error) {
 	if err := verify(part, l.Sum); err != nil {
 		return fail(errors.Join(err, os.Remove(part)))
 	}
-	if err := durable.Rename(part, path); err != nil {
+	if err := durable.Rename(durable.OS, part, path); err != nil {
 		return fail(err)
 	}
 	removeOthers(dir, l.Sum)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/network"
 	"github.com/g8os/g8os/core/secure"
@@ -199,7 +200,7 @@ func (k *keys) settle(s api.Settings) {
 }
 
 func (k *keys) load() (secure.Credentials, error) {
-	return secure.Load(k.sslDir(), k.identity(), k.opt.Clock.Now())
+	return secure.Load(durable.OS, k.sslDir(), k.identity(), k.opt.Clock.Now())
 }
 
 func (k *keys) sslDir() string { return filepath.Join(k.opt.Mount, "ssl") }

@@ -43,7 +43,7 @@ func (n *Node) perform(e boot.Effect) {
 		n.work.disconnect(e.ID)
 	case boot.Remember:
 		path := filepath.Join(n.opt.Dir, fallbackFile)
-		if err := durable.Write(path, []byte(e.Address.String()+"\n"), 0o644); err != nil {
+		if err := durable.Write(durable.OS, path, []byte(e.Address.String()+"\n"), 0o644); err != nil {
 			n.opt.Log.Warn("fallback address is not remembered", "error", err)
 		}
 	}

@@ -78,7 +78,7 @@ func waitExit(pidfd *os.File) {
 }
 
 func writePID(path string, id ID) error {
-	return durable.Write(path, fmt.Appendf(nil, "%d %d\n", id.PID, id.Start), 0o644)
+	return durable.Write(durable.OS, path, fmt.Appendf(nil, "%d %d\n", id.PID, id.Start), 0o644)
 }
 
 func readPID(path string) (ID, error) {

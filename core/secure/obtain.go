@@ -11,7 +11,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -33,17 +34,26 @@ type Request struct {
 	ID     api.Identity   // the node: Identity{grid, RoleNode, string(nodeID)}
 	Pinned *x509.CertPool // CAs pinned in the image
 	Now    time.Time      // by the node's clock, set right where it was plainly wrong
+	Disk   durable.Disk   // nil: durable.OS
+	Rand   io.Reader      // of the key; nil: crypto/rand
 }
 
 // Obtain makes a key, has the AC certify it, checks the answer, and only then
 // replaces what is in dir. Errors wrap api.ErrRefused, ErrAnswer, or ErrNotYet
 // (with ErrAnswer: the clocks of node and AC disagree).
 func Obtain(ctx context.Context, ex device.Exchange, dev *device.Device, r Request) (Credentials, api.Settings, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if r.Disk == nil {
+		r.Disk = durable.OS
+	}
+	if r.Rand == nil {
+		r.Rand = rand.Reader
+	}
+	key, err := makeKey(r.Rand)
 	if err != nil {
 		return Credentials{}, api.Settings{}, fmt.Errorf("make a client key: %w", err)
 	}
-	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	// No source: the signature follows from key and request (RFC 6979).
+	csr, err := x509.CreateCertificateRequest(nil, &x509.CertificateRequest{}, key)
 	if err != nil {
 		return Credentials{}, api.Settings{}, fmt.Errorf("make a certificate request: %w", err)
 	}
@@ -65,10 +75,26 @@ func Obtain(ctx context.Context, ex device.Exchange, dev *device.Device, r Reque
 	if err != nil {
 		return Credentials{}, api.Settings{}, fmt.Errorf("%w: certificate: %w", ErrAnswer, err)
 	}
-	if err := store(r.Dir, keyPEM, issued); err != nil {
+	if err := store(r.Disk, r.Dir, keyPEM, issued); err != nil {
 		return Credentials{}, api.Settings{}, fmt.Errorf("store the client certificate: %w", err)
 	}
 	return c, issued.Settings, nil
+}
+
+// makeKey makes a P-256 key that follows from the source alone, as
+// ecdsa.GenerateKey does not: a number out of range is drawn again (FIPS 186-5,
+// A.2.2).
+func makeKey(source io.Reader) (*ecdsa.PrivateKey, error) {
+	var raw [32]byte
+	defer clear(raw[:])
+	for {
+		if _, err := io.ReadFull(source, raw[:]); err != nil {
+			return nil, err
+		}
+		if key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw[:]); err == nil {
+			return key, nil
+		}
+	}
 }
 
 // accept checks what came back: it certifies our key, as this node, now, and
@@ -95,51 +121,51 @@ func accept(key []byte, issued api.Issued, r Request) (Credentials, error) {
 
 // store writes a folder of its own for the pair, then switches to it. A kill
 // before the switch leaves the old pair, one after it the new one.
-func store(dir string, key []byte, issued api.Issued) error {
+func store(d durable.Disk, dir string, key []byte, issued api.Issued) error {
 	sum := sha256.Sum256(issued.Chain)
 	name := hex.EncodeToString(sum[:8])
 	fresh := filepath.Join(dir, name)
-	if err := durable.MkdirAll(fresh, 0o700); err != nil {
+	if err := durable.MkdirAll(d, fresh, 0o700); err != nil {
 		return err
 	}
 	for _, f := range []struct {
 		name    string
 		content []byte
-		mode    os.FileMode
+		mode    fs.FileMode
 	}{{KeyFile, key, 0o600}, {ChainFile, issued.Chain, 0o644}, {AcceptedFile, issued.Accepted, 0o644}} {
-		if err := durable.Write(filepath.Join(fresh, f.name), f.content, f.mode); err != nil {
+		if err := durable.Write(d, filepath.Join(fresh, f.name), f.content, f.mode); err != nil {
 			return err
 		}
 	}
-	if err := durable.Symlink(name, filepath.Join(dir, current)); err != nil {
+	if err := durable.Symlink(d, name, filepath.Join(dir, current)); err != nil {
 		return err
 	}
 	for _, n := range []string{KeyFile, ChainFile, AcceptedFile} {
-		if err := link(filepath.Join(current, n), filepath.Join(dir, n)); err != nil {
+		if err := link(d, filepath.Join(current, n), filepath.Join(dir, n)); err != nil {
 			return err
 		}
 	}
-	return forget(dir, name)
+	return forget(d, dir, name)
 }
 
 // link makes a link that leads to the current pair, unless it is there: the
 // three are made once, so that only one switch is ever needed.
-func link(target, path string) error {
-	if got, err := os.Readlink(path); err == nil && got == target {
+func link(d durable.Disk, target, path string) error {
+	if got, err := d.Readlink(path); err == nil && got == target {
 		return nil
 	}
-	return durable.Symlink(target, path)
+	return durable.Symlink(d, target, path)
 }
 
 // forget removes every pair but one, with its private key.
-func forget(dir, keep string) error {
-	entries, err := os.ReadDir(dir)
+func forget(d durable.Disk, dir, keep string) error {
+	entries, err := d.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if _, err := hex.DecodeString(e.Name()); err == nil && e.IsDir() && e.Name() != keep {
-			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			if err := d.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}

@@ -20,11 +20,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/durable"
 )
 
 // Names of the files in the folder, as an operator finds them.
@@ -52,8 +52,8 @@ type Credentials struct {
 
 // Load reads the certificate in dir (/mnt/etc/ssl) and checks it for node id
 // as of now. Errors wrap one of the reasons above.
-func Load(dir string, id api.Identity, now time.Time) (Credentials, error) {
-	c, err := read(dir)
+func Load(d durable.Disk, dir string, id api.Identity, now time.Time) (Credentials, error) {
+	c, err := read(d, dir)
 	if err == nil {
 		err = c.check(id, now)
 	}
@@ -63,10 +63,10 @@ func Load(dir string, id api.Identity, now time.Time) (Credentials, error) {
 	return c, nil
 }
 
-func read(dir string) (Credentials, error) {
+func read(d durable.Disk, dir string) (Credentials, error) {
 	var files [3][]byte
 	for i, name := range []string{KeyFile, ChainFile, AcceptedFile} {
-		raw, err := os.ReadFile(filepath.Join(dir, name))
+		raw, err := d.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return Credentials{}, fmt.Errorf("%w: %w", ErrMissing, err)
 		}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/unlock/device"
 )
 
@@ -97,7 +98,7 @@ func must(t *testing.T, err error) {
 
 func request(t *testing.T, a *ac) (Request, *device.Device) {
 	dir := t.TempDir()
-	dev, err := device.Open(filepath.Join(dir, "g8os"))
+	dev, err := device.Open(device.Options{Dir: filepath.Join(dir, "g8os")})
 	must(t, err)
 	pinned := x509.NewCertPool()
 	pinned.AddCert(a.root)
@@ -107,14 +108,14 @@ func request(t *testing.T, a *ac) (Request, *device.Device) {
 func TestObtainThenLoad(t *testing.T) {
 	a := newAC(t)
 	r, dev := request(t, a)
-	if _, err := Load(r.Dir, node, r.Now); !errors.Is(err, ErrMissing) {
+	if _, err := Load(durable.OS, r.Dir, node, r.Now); !errors.Is(err, ErrMissing) {
 		t.Fatal(err)
 	}
 	var last *x509.Certificate
 	for range 3 { // the second and third are renewals
 		got, settings, err := Obtain(t.Context(), a, dev, r)
 		must(t, err)
-		loaded, err := Load(r.Dir, node, r.Now)
+		loaded, err := Load(durable.OS, r.Dir, node, r.Now)
 		must(t, err)
 		if !loaded.Leaf.Equal(got.Leaf) || last != nil && last.Equal(got.Leaf) || len(settings.AuthorizedKeys) != 1 {
 			t.Fatal("what was obtained is not what was loaded, or is old")
@@ -175,12 +176,12 @@ func TestLoadTellsWhatIsWrongAndObtainHeals(t *testing.T) {
 			if c.do != nil {
 				must(t, c.do(r.Dir))
 			}
-			if _, err := Load(r.Dir, c.id, c.now); !errors.Is(err, c.want) {
+			if _, err := Load(durable.OS, r.Dir, c.id, c.now); !errors.Is(err, c.want) {
 				t.Fatal(err)
 			}
 			_, _, err = Obtain(t.Context(), a, dev, r)
 			must(t, err)
-			_, err = Load(r.Dir, node, r.Now)
+			_, err = Load(durable.OS, r.Dir, node, r.Now)
 			must(t, err)
 		})
 	}
@@ -212,7 +213,7 @@ func TestAnAnswerThatCannotBeUsedReplacesNothing(t *testing.T) {
 			if _, _, err := Obtain(t.Context(), a, dev, r); !errors.Is(err, c.want) {
 				t.Fatal(err)
 			}
-			after, err := Load(r.Dir, node, r.Now)
+			after, err := Load(durable.OS, r.Dir, node, r.Now)
 			if err != nil || !after.Leaf.Equal(before.Leaf) {
 				t.Fatalf("replaced: %v", err)
 			}
@@ -228,7 +229,7 @@ func TestAKillBeforeTheSwitchKeepsTheOldPair(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(r.Dir, "00ff00ff00ff00ff"), 0o700)) // all that a killed Obtain leaves
 	must(t, os.WriteFile(filepath.Join(r.Dir, "00ff00ff00ff00ff", KeyFile), []byte("new key"), 0o600))
 	must(t, os.Symlink("00ff00ff00ff00ff", filepath.Join(r.Dir, "current.new")))
-	after, err := Load(r.Dir, node, r.Now)
+	after, err := Load(durable.OS, r.Dir, node, r.Now)
 	if err != nil || !after.Leaf.Equal(before.Leaf) {
 		t.Fatal(err)
 	}

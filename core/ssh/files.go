@@ -35,7 +35,7 @@ func (o Options) path(name string) string { return filepath.Join(o.Dir, name) }
 // prepare sees that every file sshd needs is there and good.
 func prepare(o Options, sshd string) error {
 	for dir, mode := range map[string]fs.FileMode{o.Dir: 0o700, separation: 0o755} {
-		if err := durable.MkdirAll(dir, mode); err != nil {
+		if err := durable.MkdirAll(durable.OS, dir, mode); err != nil {
 			return fmt.Errorf("prepare sshd: %w", err)
 		}
 	}
@@ -78,10 +78,10 @@ func ensureHostKey(o Options) error {
 	if err != nil {
 		return fmt.Errorf("make a host key: %w", err)
 	}
-	if err := durable.Write(path+".pub", ssh.MarshalAuthorizedKey(shown), 0o644); err != nil {
+	if err := durable.Write(durable.OS, path+".pub", ssh.MarshalAuthorizedKey(shown), 0o644); err != nil {
 		return err
 	}
-	return durable.Write(path, pem.EncodeToMemory(block), 0o600)
+	return durable.Write(durable.OS, path, pem.EncodeToMemory(block), 0o600)
 }
 
 // ensureConfig keeps a configuration that sshd accepts.
@@ -101,7 +101,7 @@ func ensureConfig(o Options, sshd string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the configuration of sshd: %w", err)
 	}
-	return durable.Write(path, []byte(defaults(o)), 0o600)
+	return durable.Write(durable.OS, path, []byte(defaults(o)), 0o600)
 }
 
 // isDefault tells whether the configuration is the one made here.
@@ -113,7 +113,7 @@ func isDefault(o Options) bool {
 // aside moves a file that cannot be used to NAME.broken.
 func aside(o Options, path string, why error) error {
 	o.Log.Warn("file cannot be used, it is moved aside and made anew", "file", path, "moved_to", path+".broken", "error", why)
-	return durable.Rename(path, path+".broken")
+	return durable.Rename(durable.OS, path, path+".broken")
 }
 
 func defaults(o Options) string {
@@ -169,8 +169,8 @@ func SetAuthorizedKeys(dir string, lines []string) (changed bool, err error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == b.String() {
 		return false, nil
 	}
-	if err := durable.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(durable.OS, dir, 0o700); err != nil {
 		return false, fmt.Errorf("write authorized keys: %w", err)
 	}
-	return true, durable.Write(path, []byte(b.String()), 0o600)
+	return true, durable.Write(durable.OS, path, []byte(b.String()), 0o600)
 }

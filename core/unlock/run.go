@@ -2,9 +2,9 @@ package unlock
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/g8os/g8os/core/api"
@@ -44,7 +44,7 @@ func (v *Vault) Run(ctx context.Context, ex Exchange, claim api.Claim) (Result, 
 		if err := v.do(ctx, ex, s, r); err != nil {
 			return Result{}, fmt.Errorf("unlock (%s): %w", s, err)
 		}
-		if err := v.after(s); err != nil {
+		if err := v.o.After(string(s)); err != nil {
 			return Result{}, err
 		}
 	}
@@ -110,7 +110,7 @@ func (v *Vault) init(ctx context.Context, password api.Secret) error {
 }
 
 func (v *Vault) save() error {
-	if err := v.slots.Save(v.o.Dir); err != nil {
+	if err := v.slots.Save(v.o.Disk, v.o.Dir); err != nil {
 		return err
 	}
 	v.damaged = false
@@ -146,8 +146,11 @@ func (v *Vault) ask(ctx context.Context, ex Exchange, r *run) error {
 // recovery key, which it hands out until the first confirmation only.
 func (v *Vault) makeSlots(r *run) error {
 	password := make(api.Secret, keyslot.ShareSize)
-	rand.Read(password)
+	if _, err := io.ReadFull(v.o.Rand, password); err != nil {
+		return fmt.Errorf("make a password: %w", err)
+	}
 	slots, share := keyslot.New(r.granted.NodeID, r.granted.Grid), r.granted.Shares[0]
+	slots.Rand = v.o.Rand
 	if err := slots.AddUnlock(share.Generation, share.Share, password); err != nil {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
@@ -156,7 +159,7 @@ func (v *Vault) makeSlots(r *run) error {
 	} else if err := slots.AddRecovery(r.granted.Recovery, password); err != nil {
 		return fmt.Errorf("%w: recovery key: %w", ErrAnswer, err)
 	}
-	if err := slots.Save(v.o.Dir); err != nil {
+	if err := slots.Save(v.o.Disk, v.o.Dir); err != nil {
 		return err
 	}
 	v.slots, r.password, r.generation = slots, password, share.Generation

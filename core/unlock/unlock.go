@@ -14,13 +14,17 @@ package unlock
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/unlock/device"
 	"github.com/g8os/g8os/core/unlock/keyslot"
 	"github.com/g8os/g8os/core/unlock/volume"
@@ -46,6 +50,49 @@ type Options struct {
 	RunDir    string       // pid files and logs of children, gone after a reboot: /run/g8os
 	Gocryptfs string       // path of gocryptfs; empty: beside this executable, then PATH
 	Log       *slog.Logger // nil: slog.Default
+
+	// What a simulator and tests put in the place of a machine's.
+	Disk   durable.Disk            // of Dir; nil: durable.OS
+	Volume Volume                  // nil: gocryptfs on Dir/private, with its plain content at Mount
+	Rand   io.Reader               // of keys, shares and ids; nil: crypto/rand
+	Now    func() time.Time        // nil: time.Now
+	After  func(step string) error // called after each step of Run, which ends with its error; nil: goes on
+}
+
+// Volume is the private volume that a Vault opens: volume.Volume, or the one in
+// memory beside it. See there for what the methods promise.
+type Volume interface {
+	State() (volume.State, error)
+	Broken() error
+	Init(ctx context.Context, password api.Secret) error
+	Mount(ctx context.Context, password api.Secret) error
+	Adopt() error
+	Died() <-chan struct{}
+	Unmount(ctx context.Context) error
+}
+
+// complete puts the machine's own in the place of what is nil.
+func (o *Options) complete() {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Disk == nil {
+		o.Disk = durable.OS
+	}
+	if o.Volume == nil {
+		o.Volume = volume.New(volume.Options{
+			Cipher: filepath.Join(o.Dir, "private"), Mount: o.Mount, RunDir: o.RunDir, Binary: o.Gocryptfs, Log: o.Log,
+		})
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.After == nil {
+		o.After = func(string) error { return nil }
+	}
 }
 
 // Result is what an unlocked node knows about itself.
@@ -61,34 +108,29 @@ type Result struct {
 type Vault struct {
 	o       Options
 	device  *device.Device
-	volume  *volume.Volume
+	volume  Volume
 	slots   *keyslot.File // nil: none on disk
 	damaged bool          // one copy of the slots on disk is
-
-	after func(step) error // tests stop a run after a step
 }
 
 // Open reads the device key (made at the first boot) and the key-slot file. It
 // opens no volume. Errors wrap ErrOperator where somebody has to act.
 func Open(o Options) (*Vault, error) {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+	o.complete()
 	slotFile := filepath.Join(o.Dir, keyslot.Name)
-	dev, err := device.Open(o.Dir, slotFile)
+	dev, err := device.Open(device.Options{Dir: o.Dir, Dependents: []string{slotFile}, Disk: o.Disk, Rand: o.Rand, Now: o.Now})
 	if errors.Is(err, device.ErrDamaged) {
 		err = fmt.Errorf("%w: %w", ErrOperator, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{o: o, device: dev, after: func(step) error { return nil }, volume: volume.New(volume.Options{
-		Cipher: filepath.Join(o.Dir, "private"), Mount: o.Mount, RunDir: o.RunDir, Binary: o.Gocryptfs, Log: o.Log,
-	})}
-	slots, damage, err := keyslot.Load(o.Dir)
+	v := &Vault{o: o, device: dev, volume: o.Volume}
+	slots, damage, err := keyslot.Load(o.Disk, o.Dir)
 	switch {
 	case err == nil:
 		v.slots, v.damaged = slots, damage != nil
+		slots.Rand = o.Rand
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %w: restore %s from a backup, or move it and the folder private away, and approve the node anew",
 			ErrOperator, err, slotFile)

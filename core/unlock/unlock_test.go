@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/internal/testenv"
 	"github.com/g8os/g8os/core/unlock/keyslot"
 )
@@ -32,16 +33,17 @@ func TestMain(m *testing.M) {
 }
 
 func dieAfter(s step, dir, gocryptfs string) {
-	v, err := Open(options(dir, gocryptfs))
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	v.after = func(done step) error {
-		if done == s {
+	o := options(dir, gocryptfs)
+	o.After = func(done string) error {
+		if done == string(s) {
 			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
 		return nil
+	}
+	v, err := Open(o)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
 	}
 	_, err = v.Run(context.Background(), newAC(), claim)
 	fmt.Println("was not killed:", err)
@@ -229,7 +231,7 @@ func TestTheNewestGenerationThatOpensIsUsed(t *testing.T) {
 	password, err := v.slots.OpenUnlock(1, a.share(1))
 	must(t, err)
 	must(t, v.slots.AddUnlock(2, a.share(2), password))
-	must(t, v.slots.Save(dir+"/g8os"))
+	must(t, v.slots.Save(durable.OS, dir+"/g8os"))
 	if got := run1(t, v, a); got.Generation != 2 || a.confirmed[0] != 2 {
 		t.Fatalf("%+v, confirmed %v", got, a.confirmed)
 	}
@@ -262,7 +264,7 @@ func TestDamageIsMendedOrLeftToTheOperator(t *testing.T) {
 	must(t, os.Truncate(slots(dir, ""), 10))
 	run1(t, vault(t, dir), newAC())
 	wantNote(t, dir)
-	if _, damage, err := keyslot.Load(dir + "/g8os"); damage != nil || err != nil {
+	if _, damage, err := keyslot.Load(durable.OS, dir+"/g8os"); damage != nil || err != nil {
 		t.Errorf("not mended: %v, %v", damage, err)
 	}
 	for name, do := range map[string]func(dir string) error{

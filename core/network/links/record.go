@@ -123,11 +123,12 @@ func (l *Links) save() error {
 	if err != nil {
 		return fmt.Errorf("record the interfaces: %w", err)
 	}
-	replace := renameOver
-	if !bytes.Equal(lasting, l.lasting) {
-		replace = durable.Write
+	if bytes.Equal(lasting, l.lasting) {
+		err = renameOver(l.opts.Record, b, 0o600)
+	} else {
+		err = durable.Write(durable.OS, l.opts.Record, b, 0o600)
 	}
-	if err := replace(l.opts.Record, b, 0o600); err != nil {
+	if err != nil {
 		l.saved, l.lasting = nil, nil
 		return fmt.Errorf("record the interfaces, so nothing was changed: %w", err)
 	}

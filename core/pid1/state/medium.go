@@ -64,7 +64,7 @@ func Import(medium, dir string) ([]string, error) {
 	files, problems := readMedium(medium)
 	names, next := Changes(files, readRecord(dir))
 	for _, name := range names {
-		if err := durable.Write(filepath.Join(dir, name), files[name], 0o644); err != nil {
+		if err := durable.Write(durable.OS, filepath.Join(dir, name), files[name], 0o644); err != nil {
 			return nil, errors.Join(problems, fmt.Errorf("import from the boot medium: %w", err))
 		}
 	}
@@ -74,7 +74,7 @@ func Import(medium, dir string) ([]string, error) {
 	// after the files: if the power fails between, they are imported again
 	raw, err := json.MarshalIndent(next, "", "  ")
 	if err == nil {
-		err = durable.Write(filepath.Join(dir, recordFile), append(raw, '\n'), 0o644)
+		err = durable.Write(durable.OS, filepath.Join(dir, recordFile), append(raw, '\n'), 0o644)
 	}
 	return names, errors.Join(problems, err)
 }

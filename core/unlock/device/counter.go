@@ -6,7 +6,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
-	"time"
 
 	"github.com/g8os/g8os/core/durable"
 )
@@ -18,23 +17,23 @@ import (
 func (d *Device) NextCounter() (uint64, error) {
 	d.counting.Lock()
 	defer d.counting.Unlock()
-	path := filepath.Join(d.dir, CounterFile)
-	last, damage, err := durable.Read(path, parseCounter)
+	path := filepath.Join(d.o.Dir, CounterFile)
+	last, damage, err := durable.Read(d.o.Disk, path, parseCounter)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		last = 0
 	case err != nil:
-		last = uint64(max(0, time.Now().Unix()))
+		last = uint64(max(0, d.o.Now().Unix()))
 	case damage != nil:
 		last++ // the damaged copy was one ahead of the previous one
 	}
 	next := last + 1
 	if damage != nil { // the previous copy must not fall behind by more than one
-		if err := durable.Write(path+durable.Previous, formatCounter(next), 0o600); err != nil {
+		if err := durable.Write(d.o.Disk, path+durable.Previous, formatCounter(next), 0o600); err != nil {
 			return 0, fmt.Errorf("count a request: %w", err)
 		}
 	}
-	if err := durable.WriteKeeping(path, formatCounter(next), 0o600, goodCounter); err != nil {
+	if err := durable.WriteKeeping(d.o.Disk, path, formatCounter(next), 0o600, goodCounter); err != nil {
 		return 0, fmt.Errorf("count a request: %w", err)
 	}
 	return next, nil

@@ -15,9 +15,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/durable"
 )
 
 // Names of the files in the device's folder.
@@ -39,25 +42,45 @@ type Exchange interface {
 	Binding() ([]byte, error)
 }
 
+// Options says where a device key is. Dir must be set.
+type Options struct {
+	Dir        string           // of the key and the counter: /etc/g8os
+	Dependents []string         // while one of these paths exists, a damaged key is not replaced
+	Disk       durable.Disk     // nil: durable.OS
+	Rand       io.Reader        // of key and boot id; nil: crypto/rand
+	Now        func() time.Time // nil: time.Now
+}
+
 // Device is one machine's device key. Its methods may be called concurrently.
 type Device struct {
-	dir      string
+	o        Options
 	counting sync.Mutex
 	key      ed25519.PrivateKey
 	bootID   string
 }
 
-// Open reads the device key in dir, or makes one when there is none. A
-// damaged key is moved aside and replaced only when none of the dependents (paths)
-// exists; otherwise the error wraps ErrDamaged.
-func Open(dir string, dependents ...string) (*Device, error) {
-	key, err := loadOrMake(dir, dependents)
+// Open reads the device key, or makes one when there is none. A damaged key is
+// moved aside and replaced only when none of the dependents exists; otherwise
+// the error wraps ErrDamaged.
+func Open(o Options) (*Device, error) {
+	if o.Disk == nil {
+		o.Disk = durable.OS
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	key, err := loadOrMake(o)
 	if err != nil {
 		return nil, err
 	}
 	var id [16]byte
-	rand.Read(id[:])
-	return &Device{dir: dir, key: key, bootID: hex.EncodeToString(id[:])}, nil
+	if _, err := io.ReadFull(o.Rand, id[:]); err != nil {
+		return nil, fmt.Errorf("make a boot id: %w", err)
+	}
+	return &Device{o: o, key: key, bootID: hex.EncodeToString(id[:])}, nil
 }
 
 // Public returns the public half of the key.

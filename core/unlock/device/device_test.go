@@ -15,7 +15,7 @@ import (
 
 func open(t *testing.T, dir string, dependents ...string) *Device {
 	t.Helper()
-	d, err := Open(dir, dependents...)
+	d, err := Open(Options{Dir: dir, Dependents: dependents})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestDamagedKeyIsNeverReplacedWhereSomethingDependsOnIt(t *testing.T) {
 		path, slots := filepath.Join(dir, KeyFile), filepath.Join(dir, "keyslots")
 		os.WriteFile(path, []byte(damage), 0o600)
 		os.WriteFile(slots, nil, 0o600)
-		if _, err := Open(dir, slots); !errors.Is(err, ErrDamaged) {
+		if _, err := Open(Options{Dir: dir, Dependents: []string{slots}}); !errors.Is(err, ErrDamaged) {
 			t.Fatalf("damage %q: %v", damage, err)
 		}
 		if left, _ := os.ReadFile(path); string(left) != damage {
@@ -103,7 +103,7 @@ func TestCounterIsOnDiskBeforeItIsSeen(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	raw, err := os.ReadFile(filepath.Join(d.dir, CounterFile))
+	raw, err := os.ReadFile(filepath.Join(d.o.Dir, CounterFile))
 	if n, parseErr := parseCounter(raw); err != nil || parseErr != nil || n != 8 {
 		t.Errorf("on disk: %q", raw)
 	}

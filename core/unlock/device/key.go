@@ -2,13 +2,11 @@ package device
 
 import (
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/g8os/g8os/core/durable"
@@ -18,29 +16,29 @@ const pemType = "PRIVATE KEY"
 
 // loadOrMake leads to: the key on disk; a new key, when there is none or
 // nothing depends on the damaged one; ErrDamaged.
-func loadOrMake(dir string, dependents []string) (ed25519.PrivateKey, error) {
-	path := filepath.Join(dir, KeyFile)
-	raw, err := os.ReadFile(path)
+func loadOrMake(o Options) (ed25519.PrivateKey, error) {
+	path := filepath.Join(o.Dir, KeyFile)
+	raw, err := o.Disk.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return create(path)
+		return create(o, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the device key: %w", err)
 	}
 	key, err := parse(raw)
 	if err == nil {
-		return key, os.Chmod(path, 0o600)
+		return key, o.Disk.Chmod(path, 0o600)
 	}
-	for _, d := range dependents {
-		if _, statErr := os.Lstat(d); statErr == nil {
+	for _, d := range o.Dependents {
+		if _, statErr := o.Disk.Lstat(d); statErr == nil {
 			return nil, fmt.Errorf("%w: %s: %w; %s depends on it: restore the key from a backup, or move it away, "+
 				"start again, and approve the node's new key at the AC", ErrDamaged, path, err, d)
 		}
 	}
-	if err := durable.Rename(path, path+".broken"); err != nil {
+	if err := durable.Rename(o.Disk, path, path+".broken"); err != nil {
 		return nil, fmt.Errorf("move the damaged device key aside: %w", err)
 	}
-	return create(path)
+	return create(o, path)
 }
 
 func parse(raw []byte) (ed25519.PrivateKey, error) {
@@ -59,8 +57,8 @@ func parse(raw []byte) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-func create(path string) (ed25519.PrivateKey, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
+func create(o Options, path string) (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(o.Rand)
 	if err != nil {
 		return nil, fmt.Errorf("make a device key: %w", err)
 	}
@@ -68,9 +66,9 @@ func create(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a device key: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := durable.MkdirAll(o.Disk, o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make a device key: %w", err)
 	}
 	data := pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})
-	return key, durable.Write(path, data, 0o600)
+	return key, durable.Write(o.Disk, path, data, 0o600)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -46,21 +45,21 @@ type content struct {
 // and the other is good, damage says what was wrong: save the file to mend it,
 // before the next damage hits the other one. Errors wrap
 // fs.ErrNotExist (there never was a file), ErrDamaged or ErrVersion.
-func Load(dir string) (f *File, damage, err error) {
+func Load(d durable.Disk, dir string) (f *File, damage, err error) {
 	path := filepath.Join(dir, Name)
-	f, damage, err = durable.Read(path, Decode)
+	f, damage, err = durable.Read(d, path, Decode)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read key slots: %w", err)
 	}
 	if damage == nil {
-		damage = usable(path + durable.Previous)
+		damage = usable(d, path+durable.Previous)
 	}
 	return f, damage, nil
 }
 
 // usable says what is wrong with one copy of the file.
-func usable(path string) error {
-	data, err := os.ReadFile(path)
+func usable(d durable.Disk, path string) error {
+	data, err := d.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -71,13 +70,13 @@ func usable(path string) error {
 }
 
 // Save writes the file in dir and keeps the previous good one.
-func (f *File) Save(dir string) error {
+func (f *File) Save(d durable.Disk, dir string) error {
 	data, err := f.Encode()
 	if err != nil {
 		return fmt.Errorf("save key slots: %w", err)
 	}
 	good := func(b []byte) bool { _, err := Decode(b); return err == nil }
-	if err := durable.WriteKeeping(filepath.Join(dir, Name), data, 0o600, good); err != nil {
+	if err := durable.WriteKeeping(d, filepath.Join(dir, Name), data, 0o600, good); err != nil {
 		return fmt.Errorf("save key slots: %w", err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/g8os/g8os/core/api"
@@ -27,6 +28,9 @@ import (
 // ShareSize is the length of every share, disk or AC, and of a recovery key,
 // in bytes.
 const ShareSize = 32
+
+// nonceSize is that of AES-GCM, in bytes.
+const nonceSize = 12
 
 // Reasons for which a slot does not open or may not go.
 var (
@@ -54,6 +58,9 @@ type slot struct {
 
 // File is a key-slot file in memory.
 type File struct {
+	// Rand is where disk shares and nonces come from; nil: crypto/rand.
+	Rand io.Reader
+
 	node      api.NodeID
 	grid      string
 	confirmed uint32
@@ -136,13 +143,19 @@ func (f *File) find(k Kind, generation uint32) int {
 }
 
 func (f *File) add(s slot, share, password api.Secret) error {
+	source := f.Rand
+	if source == nil {
+		source = rand.Reader
+	}
 	s.DiskShare = make([]byte, ShareSize)
-	rand.Read(s.DiskShare)
+	nonce := make([]byte, nonceSize)
+	_, err1 := io.ReadFull(source, s.DiskShare)
+	_, err2 := io.ReadFull(source, nonce)
 	aead, info, err := f.aead(s, share)
-	if err != nil {
+	if err := errors.Join(err1, err2, err); err != nil {
 		return fmt.Errorf("add %s slot, generation %d: %w", s.Kind, s.Generation, err)
 	}
-	s.Wrapped = aead.Seal(nil, nil, password, info)
+	s.Wrapped = aead.Seal(nonce, nonce, password, info)
 	if i := f.find(s.Kind, s.Generation); i >= 0 {
 		f.slots[i] = s
 		return nil
@@ -160,7 +173,11 @@ func (f *File) open(k Kind, generation uint32, share api.Secret) (api.Secret, er
 	if err != nil {
 		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, err)
 	}
-	password, err := aead.Open(nil, nil, f.slots[i].Wrapped, info)
+	wrapped := f.slots[i].Wrapped
+	if len(wrapped) < nonceSize {
+		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, ErrKey)
+	}
+	password, err := aead.Open(nil, wrapped[:nonceSize], wrapped[nonceSize:], info)
 	if err != nil {
 		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, ErrKey)
 	}
@@ -185,6 +202,6 @@ func (f *File) aead(s slot, share api.Secret) (cipher.AEAD, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	aead, err := cipher.NewGCM(block)
 	return aead, []byte(info), err
 }

@@ -91,13 +91,13 @@ func TestRemoveRefusesTheLastUnlockSlot(t *testing.T) {
 
 func TestSaveAndLoad(t *testing.T) {
 	dir := t.TempDir()
-	if _, _, err := Load(dir); !errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := Load(durable.OS, dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("nothing there: %v", err)
 	}
 	f, password, one, _, _ := filled(t)
 	f.SetConfirmed(2)
-	must(t, f.Save(dir))
-	g, damage, err := Load(dir)
+	must(t, f.Save(durable.OS, dir))
+	g, damage, err := Load(durable.OS, dir)
 	if err != nil || damage != nil || g.Node() != f.Node() || g.Grid() != "lab" || g.Confirmed() != 2 || !g.HasRecovery() {
 		t.Fatalf("%+v, %v, %v", g, damage, err)
 	}
@@ -127,17 +127,17 @@ func TestDamageIsReportedAndMended(t *testing.T) {
 func testMended(t *testing.T, file string, damage func(string) error) {
 	dir := t.TempDir()
 	f, password, one, _, _ := filled(t)
-	must(t, f.Save(dir))
+	must(t, f.Save(durable.OS, dir))
 	must(t, damage(filepath.Join(dir, file)))
-	g, what, err := Load(dir)
+	g, what, err := Load(durable.OS, dir)
 	if err != nil || what == nil {
 		t.Fatalf("damage %v, error %v", what, err)
 	}
 	if got, err := g.OpenUnlock(1, one); err != nil || !bytes.Equal(got, password) {
 		t.Fatal(err)
 	}
-	must(t, g.Save(dir))
-	if _, what, err := Load(dir); what != nil || err != nil {
+	must(t, g.Save(durable.OS, dir))
+	if _, what, err := Load(durable.OS, dir); what != nil || err != nil {
 		t.Fatalf("not mended: %v, %v", what, err)
 	}
 }
@@ -145,11 +145,11 @@ func testMended(t *testing.T, file string, damage func(string) error) {
 func TestBothCopiesDamagedIsNotAMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	f, _, _, _, _ := filled(t)
-	must(t, f.Save(dir))
+	must(t, f.Save(durable.OS, dir))
 	for _, n := range []string{Name, Name + ".prev"} {
 		must(t, os.WriteFile(filepath.Join(dir, n), []byte("{}"), 0o600))
 	}
-	if _, _, err := Load(dir); !errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := Load(durable.OS, dir); !errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 }

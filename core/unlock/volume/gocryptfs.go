@@ -92,13 +92,13 @@ func (v *Volume) Init(ctx context.Context, password api.Secret) error {
 	if err != nil {
 		return fmt.Errorf("make the volume: %w", err)
 	}
-	if err := durable.Write(v.spare(), conf, 0o400); err != nil {
+	if err := durable.Write(durable.OS, v.spare(), conf, 0o400); err != nil {
 		return fmt.Errorf("make the volume: %w", err)
 	}
 	if err := os.Remove(v.o.Cipher); err != nil && !errors.Is(err, os.ErrNotExist) { // an empty folder, or it fails
 		return fmt.Errorf("make the volume: %w", err)
 	}
-	return durable.Rename(aside, v.o.Cipher)
+	return durable.Rename(durable.OS, aside, v.o.Cipher)
 }
 
 func (v *Volume) runInit(ctx context.Context, dir string, password api.Secret) error {
@@ -125,11 +125,11 @@ func syncTree(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := durable.SyncDir(filepath.Join(dir, e.Name())); err != nil { // fsync is the same for files
+		if err := durable.SyncDir(durable.OS, filepath.Join(dir, e.Name())); err != nil { // fsync is the same for files
 			return err
 		}
 	}
-	return durable.SyncDir(dir)
+	return durable.SyncDir(durable.OS, dir)
 }
 
 func (v *Volume) spec() process.Spec {
