@@ -18,6 +18,7 @@ import (
 	"github.com/g8os/g8os/lab/actor"
 	"github.com/g8os/g8os/lab/actor/control"
 	"github.com/g8os/g8os/lab/actor/dhcp"
+	"github.com/g8os/g8os/lab/actor/dhcp/decide"
 	"github.com/g8os/g8os/lab/actor/portal"
 	"github.com/g8os/g8os/lab/actor/squatter"
 	"github.com/g8os/g8os/lab/actor/stranger"
@@ -116,16 +117,16 @@ type Scope struct {
 	Nowhere   netip.Prefix  `default:"198.51.100.0/24" help:"The network that mode nowhere hands out."`
 }
 
-func (s Scope) scope() (dhcp.Scope, error) {
+func (s Scope) scope() (decide.Scope, error) {
 	pool, err := squatter.ParseAddresses(s.Pool)
 	if err != nil {
-		return dhcp.Scope{}, fmt.Errorf("--pool: %w", err)
+		return decide.Scope{}, fmt.Errorf("--pool: %w", err)
 	}
 	first, last, ok := pool.Range()
 	if !ok {
-		return dhcp.Scope{}, fmt.Errorf("--pool %q: want one range, for example 192.168.8.10-99", s.Pool)
+		return decide.Scope{}, fmt.Errorf("--pool %q: want one range, for example 192.168.8.10-99", s.Pool)
 	}
-	return dhcp.Scope{
+	return decide.Scope{
 		Server: s.Server.Addr(), Net: s.Server.Masked(), First: first, Last: last,
 		Router: s.Router, DNS: s.DNS, Lease: s.Lease, Nowhere: s.Nowhere,
 	}, nil
@@ -145,7 +146,7 @@ func (c *DHCP) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mode, err := dhcp.ParseMode(c.Mode...)
+	mode, err := decide.ParseMode(c.Mode...)
 	if err != nil {
 		return fmt.Errorf("--mode: %w", err)
 	}
@@ -187,4 +188,4 @@ type Tell struct {
 func (c *Tell) Run(ctx context.Context) error { return control.Tell(ctx, c.Socket, c.Words...) }
 
 // Vars are what the help texts refer to, for kong.Vars.
-func Vars() map[string]string { return map[string]string{"dhcp_modes": dhcp.ModeNames()} }
+func Vars() map[string]string { return map[string]string{"dhcp_modes": decide.ModeNames()} }

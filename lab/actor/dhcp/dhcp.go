@@ -22,13 +22,14 @@ import (
 
 	"github.com/g8os/g8os/lab/actor"
 	"github.com/g8os/g8os/lab/actor/control"
+	"github.com/g8os/g8os/lab/actor/dhcp/decide"
 )
 
 // Config says where a server serves, what, and how it begins to behave.
 type Config struct {
 	Interface string // must have an address
-	Scope     Scope
-	Mode      Mode
+	Scope     decide.Scope
+	Mode      decide.Mode
 	Control   string       // socket that takes a mode; may be empty
 	Log       *slog.Logger // message (type, from, address, answer), mode
 }
@@ -50,12 +51,13 @@ type Server struct {
 	late   sync.WaitGroup // answers that are still to go out
 
 	mu     sync.Mutex
-	server *server
+	server *decide.Server
 }
 
 // Open opens the server's sockets. Serve has to follow.
 func Open(cfg Config) (*Server, error) {
-	if err := check(cfg.Scope); err != nil {
+	server, err := decide.New(cfg.Scope, cfg.Mode)
+	if err != nil {
 		return nil, err
 	}
 	conn, err := server4.NewIPv4UDPConn(cfg.Interface, &net.UDPAddr{Port: dhcpv4.ServerPort})
@@ -66,17 +68,7 @@ func Open(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &Server{cfg: cfg, conn: conn, socket: socket, server: newServer(cfg.Scope, cfg.Mode)}, nil
-}
-
-func check(s Scope) error {
-	if !s.Server.Is4() || !s.First.Is4() || !s.Last.Is4() || !s.Net.IsValid() {
-		return fmt.Errorf("DHCP scope %+v: want IPv4 addresses for server, pool and network", s)
-	}
-	if s.Last.Less(s.First) || s.Lease < time.Second {
-		return fmt.Errorf("DHCP pool %s-%s for %s: want first ≤ last, and a lease of a second at least", s.First, s.Last, s.Lease)
-	}
-	return nil
+	return &Server{cfg: cfg, conn: conn, socket: socket, server: server}, nil
 }
 
 // Serve answers until ctx ends, and closes what Open opened.
@@ -97,13 +89,13 @@ func (s *Server) Serve(ctx context.Context) error {
 }
 
 func (s *Server) tell(words []string) error {
-	mode, err := ParseMode(words...)
+	mode, err := decide.ParseMode(words...)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.server.mode = mode
+	s.server.SetMode(mode)
 	s.cfg.Log.Info("mode", "mode", mode.String())
 	return nil
 }
@@ -129,8 +121,8 @@ func (s *Server) listen(ctx context.Context) error {
 
 func (s *Server) hear(ctx context.Context, m *dhcpv4.DHCPv4) {
 	s.mu.Lock()
-	mode := s.server.mode
-	reply, err := s.server.answer(m, time.Now())
+	mode := s.server.Mode()
+	reply, err := s.server.Answer(m, time.Now())
 	s.mu.Unlock()
 	log := s.cfg.Log.With("type", m.MessageType().String(), "from", m.ClientHWAddr.String())
 	if err != nil || reply == nil {

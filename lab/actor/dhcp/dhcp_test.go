@@ -16,18 +16,24 @@ import (
 
 	"github.com/g8os/g8os/lab/actor"
 	"github.com/g8os/g8os/lab/actor/control"
+	"github.com/g8os/g8os/lab/actor/dhcp/decide"
 	"github.com/g8os/g8os/lab/actor/internal/segment"
 )
 
 func TestMain(m *testing.M) { segment.Main(m) }
 
-func serve(t *testing.T, mode Mode) (peer *segment.Peer, events *segment.Events, socket string) {
+var good = decide.Scope{
+	Server: netip.MustParseAddr("192.168.8.1"), Net: netip.MustParsePrefix("192.168.8.0/24"),
+	First: netip.MustParseAddr("192.168.8.10"), Last: netip.MustParseAddr("192.168.8.11"),
+	Router: netip.MustParseAddr("192.168.8.1"), Lease: 20 * time.Second,
+}
+
+func serve(t *testing.T, mode decide.Mode) (peer *segment.Peer, events *segment.Events, socket string) {
 	t.Helper()
 	peer = segment.New(t, "act0", "192.168.8.1/24")
 	socket = filepath.Join(t.TempDir(), "c.sock")
-	scope := testServer("normal").scope
 	return peer, segment.Start(t, func(ctx context.Context, w io.Writer) error {
-		return Run(ctx, Config{Interface: "act0", Scope: scope, Mode: mode, Control: socket, Log: actor.Log(w)})
+		return Run(ctx, Config{Interface: "act0", Scope: good, Mode: mode, Control: socket, Log: actor.Log(w)})
 	}), socket
 }
 
@@ -51,7 +57,7 @@ func getLease(t *testing.T, peer *segment.Peer, patience time.Duration) (lease *
 }
 
 func TestModesAreSwitchedWhileItRuns(t *testing.T) {
-	peer, events, socket := serve(t, Mode{Name: "silent"})
+	peer, events, socket := serve(t, decide.Mode{Name: "silent"})
 	if _, err := getLease(t, peer, silent); !errors.Is(err, nclient4.ErrNoResponse) {
 		t.Fatalf("a silent server: got %v, want no response", err)
 	}
@@ -70,7 +76,7 @@ func TestModesAreSwitchedWhileItRuns(t *testing.T) {
 }
 
 func TestSlowIsLateButComes(t *testing.T) {
-	peer, _, _ := serve(t, Mode{Name: "slow", Delay: 200 * time.Millisecond})
+	peer, _, _ := serve(t, decide.Mode{Name: "slow", Delay: 200 * time.Millisecond})
 	begin := time.Now()
 	if _, err := getLease(t, peer, answered); err != nil {
 		t.Fatal(err)
@@ -81,7 +87,7 @@ func TestSlowIsLateButComes(t *testing.T) {
 }
 
 func TestRenewalIsAnsweredAtTheClientsAddress(t *testing.T) {
-	peer, events, socket := serve(t, Mode{Name: "normal"})
+	peer, events, socket := serve(t, decide.Mode{Name: "normal"})
 	l, err := getLease(t, peer, answered)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +126,6 @@ func TestWrongUse(t *testing.T) {
 	if _, err := netlink.LinkByName("nowhere0"); err == nil {
 		t.Fatal("there is an interface nowhere0")
 	}
-	good := testServer("normal").scope
 	backwards, short := good, good
 	backwards.First = netip.MustParseAddr("192.168.8.20")
 	short.Lease = time.Millisecond

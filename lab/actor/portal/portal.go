@@ -16,6 +16,7 @@ import (
 
 	"github.com/g8os/g8os/lab/actor"
 	"github.com/g8os/g8os/lab/actor/dhcp"
+	"github.com/g8os/g8os/lab/actor/dhcp/decide"
 	"github.com/g8os/g8os/lab/actor/stranger"
 )
 
@@ -24,8 +25,8 @@ const Page = "<html><title>Welcome</title><body>Please accept our terms to go on
 
 // Config says where a portal stands.
 type Config struct {
-	Interface string     // has the address Scope.Server
-	Scope     dhcp.Scope // what its DHCP server hands out; router and DNS become the portal
+	Interface string       // has the address Scope.Server
+	Scope     decide.Scope // what its DHCP server hands out; router and DNS become the portal
 	Log       *slog.Logger
 }
 
@@ -84,7 +85,7 @@ func (p *portal) run(ctx context.Context, cancel func(), parts []part) error {
 // open opens every socket, so that whoever is told "ready" finds them.
 func (p *portal) open(ctx context.Context) ([]part, error) {
 	quiet := slog.New(notReady{p.cfg.Log.Handler()})
-	leases, err := dhcp.Open(dhcp.Config{Interface: p.cfg.Interface, Scope: p.cfg.Scope, Mode: dhcp.Mode{Name: "normal"}, Log: quiet})
+	leases, err := dhcp.Open(dhcp.Config{Interface: p.cfg.Interface, Scope: p.cfg.Scope, Mode: decide.Mode{Name: "normal"}, Log: quiet})
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/g8os/g8os/lab/actor"
-	"github.com/g8os/g8os/lab/actor/dhcp"
+	"github.com/g8os/g8os/lab/actor/dhcp/decide"
 	"github.com/g8os/g8os/lab/actor/internal/segment"
 	"github.com/g8os/g8os/lab/actor/portal"
 )
@@ -29,7 +29,7 @@ func guest(t *testing.T) (*segment.Peer, *segment.Events) {
 	t.Helper()
 	peer := segment.New(t, "act0", "172.20.0.1/24")
 	events := segment.Start(t, func(ctx context.Context, w io.Writer) error {
-		return portal.Run(ctx, portal.Config{Interface: "act0", Log: actor.Log(w), Scope: dhcp.Scope{
+		return portal.Run(ctx, portal.Config{Interface: "act0", Log: actor.Log(w), Scope: decide.Scope{
 			Server: netip.MustParseAddr("172.20.0.1"), Net: netip.MustParsePrefix("172.20.0.0/24"),
 			First: netip.MustParseAddr("172.20.0.10"), Last: netip.MustParseAddr("172.20.0.20"), Lease: time.Minute,
 		}})

@@ -1,6 +1,14 @@
-package dhcp
+// Package decide is a DHCP server as a step function: RFC 2131, section 4.3,
+// for the clients of one segment, but for what its mode gets wrong.
+//
+// It promises that the same messages at the same times get the same answers,
+// and that an address is never given to two clients at a time, but in the mode
+// that is for that. It does not wait, not even where its mode says so, and it
+// speaks to no relay.
+package decide
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -19,30 +27,51 @@ type Scope struct {
 	Nowhere     netip.Prefix  // what mode nowhere hands out; zero: 198.51.100.0/24
 }
 
-// server decides: a message in, an answer out, or none.
-type server struct {
+// Server decides: a message in, an answer out, or none.
+type Server struct {
 	scope  Scope
 	mode   Mode
 	leases *leases
 }
 
-func newServer(scope Scope, mode Mode) *server {
+// New makes a server whose addresses are all free. It fails when the scope
+// makes no sense.
+func New(scope Scope, mode Mode) (*Server, error) {
+	if err := check(scope); err != nil {
+		return nil, err
+	}
 	if !scope.Nowhere.IsValid() {
 		scope.Nowhere = netip.MustParsePrefix("198.51.100.0/24") // RFC 5737: nobody's
 	}
-	return &server{scope: scope, mode: mode, leases: newLeases(scope.First, scope.Last)}
+	return &Server{scope: scope, mode: mode, leases: newLeases(scope.First, scope.Last)}, nil
 }
 
-// answer returns the reply to a message, nil for none, as RFC 2131 section 4.3
+func check(s Scope) error {
+	if !s.Server.Is4() || !s.First.Is4() || !s.Last.Is4() || !s.Net.IsValid() {
+		return fmt.Errorf("DHCP scope %+v: want IPv4 addresses for server, pool and network", s)
+	}
+	if s.Last.Less(s.First) || s.Lease < time.Second {
+		return fmt.Errorf("DHCP pool %s-%s for %s: want first ≤ last, and a lease of a second at least", s.First, s.Last, s.Lease)
+	}
+	return nil
+}
+
+// Mode is how the server behaves now. Its Delay is the caller's to wait.
+func (s *Server) Mode() Mode { return s.mode }
+
+// SetMode makes the server behave otherwise from the next message on.
+func (s *Server) SetMode(m Mode) { s.mode = m }
+
+// Answer returns the reply to a message, nil for none, as RFC 2131 section 4.3
 // has it, but for what the mode gets wrong.
-func (s *server) answer(m *dhcpv4.DHCPv4, now time.Time) (*dhcpv4.DHCPv4, error) {
+func (s *Server) Answer(m *dhcpv4.DHCPv4, now time.Time) (*dhcpv4.DHCPv4, error) {
 	if id := m.ServerIdentifier(); id != nil && !id.Equal(s.scope.Server.AsSlice()) {
 		return nil, nil // it has chosen another server
 	}
 	if s.mode.Name == "silent" {
 		return nil, nil
 	}
-	client := m.ClientHWAddr.String()
+	client := "MAC " + string(m.ClientHWAddr) // never empty
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		return s.offer(m, client, now)
@@ -56,7 +85,7 @@ func (s *server) answer(m *dhcpv4.DHCPv4, now time.Time) (*dhcpv4.DHCPv4, error)
 	return nil, nil
 }
 
-func (s *server) offer(m *dhcpv4.DHCPv4, client string, now time.Time) (*dhcpv4.DHCPv4, error) {
+func (s *Server) offer(m *dhcpv4.DHCPv4, client string, now time.Time) (*dhcpv4.DHCPv4, error) {
 	a, ok := s.leases.pick(client, requested(m), now)
 	switch s.mode.Name {
 	case "exhausted":
@@ -70,7 +99,7 @@ func (s *server) offer(m *dhcpv4.DHCPv4, client string, now time.Time) (*dhcpv4.
 	return s.reply(m, dhcpv4.MessageTypeOffer, a)
 }
 
-func (s *server) request(m *dhcpv4.DHCPv4, client string, now time.Time) (*dhcpv4.DHCPv4, error) {
+func (s *Server) request(m *dhcpv4.DHCPv4, client string, now time.Time) (*dhcpv4.DHCPv4, error) {
 	renewal := !m.ClientIPAddr.IsUnspecified() // RENEWING or REBINDING
 	switch mode := s.mode.Name; {
 	case mode == "offer-only", mode == "no-renew" && renewal:
@@ -95,12 +124,12 @@ func (s *server) request(m *dhcpv4.DHCPv4, client string, now time.Time) (*dhcpv
 	return s.reply(m, dhcpv4.MessageTypeAck, a)
 }
 
-func (s *server) nak(m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
+func (s *Server) nak(m *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, error) {
 	return dhcpv4.NewReplyFromRequest(m, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(s.scope.Server.AsSlice())))
 }
 
-func (s *server) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, a netip.Addr) (*dhcpv4.DHCPv4, error) {
+func (s *Server) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, a netip.Addr) (*dhcpv4.DHCPv4, error) {
 	network, router, dns := s.scope.Net, s.scope.Router, s.scope.DNS
 	switch s.mode.Name {
 	case "nowhere":
@@ -131,8 +160,8 @@ func (s *server) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, a netip.Addr) 
 
 // away and back translate an address of the pool to one of the network that
 // leads nowhere: the last byte stays.
-func (s *server) away(a netip.Addr) netip.Addr { return swap(s.scope.Nowhere.Addr(), a) }
-func (s *server) back(a netip.Addr) netip.Addr { return swap(s.scope.First, a) }
+func (s *Server) away(a netip.Addr) netip.Addr { return swap(s.scope.Nowhere.Addr(), a) }
+func (s *Server) back(a netip.Addr) netip.Addr { return swap(s.scope.First, a) }
 
 func swap(network, host netip.Addr) netip.Addr {
 	if !host.Is4() {

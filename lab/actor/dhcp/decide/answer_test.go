@@ -1,4 +1,4 @@
-package dhcp
+package decide
 
 import (
 	"fmt"
@@ -17,16 +17,20 @@ var (
 	bob   = net.HardwareAddr{2, 0, 0, 0, 0, 2}
 )
 
-func testServer(mode ...string) *server {
+func testServer(mode ...string) *Server {
 	m, err := ParseMode(mode...)
 	if err != nil {
 		panic(err)
 	}
-	return newServer(Scope{
+	s, err := New(Scope{
 		Server: netip.MustParseAddr("192.168.8.1"), Net: netip.MustParsePrefix("192.168.8.0/24"),
 		First: netip.MustParseAddr("192.168.8.10"), Last: netip.MustParseAddr("192.168.8.11"),
 		Router: netip.MustParseAddr("192.168.8.1"), Lease: 20 * time.Second,
 	}, m)
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 // message is a client's: discover, request ADDR, renew ADDR, decline ADDR,
@@ -50,9 +54,9 @@ func message(t *testing.T, from net.HardwareAddr, line string) *dhcpv4.DHCPv4 {
 	return m
 }
 
-func say(t *testing.T, s *server, from net.HardwareAddr, line string, now time.Time) string {
+func say(t *testing.T, s *Server, from net.HardwareAddr, line string, now time.Time) string {
 	t.Helper()
-	reply, err := s.answer(message(t, from, line), now)
+	reply, err := s.Answer(message(t, from, line), now)
 	if err != nil {
 		t.Fatal(err)
 	}
