@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,12 +9,17 @@ import (
 	"github.com/g8os/g8os/lab/topology"
 )
 
+var fidelities = []string{"sim", topology.NetNS, topology.Virtual}
+
 // Check says whether a fault means something in a grid of a fidelity (sim,
 // netns or vm): nil, or one line that says what is wrong and what is wanted.
 func Check(f Fault, plan *topology.Plan, fidelity string) error {
 	k, err := Find(f.Kind)
 	if err != nil {
 		return err
+	}
+	if !slices.Contains(fidelities, fidelity) {
+		return fmt.Errorf("fault %s: fidelity %s: want sim, netns or vm", f.Kind, fidelity)
 	}
 	if why, not := k.Not[fidelity]; not {
 		return fmt.Errorf("fault %s: not at fidelity %s: %s", f.Kind, fidelity, why)
@@ -52,7 +58,7 @@ func checkAmounts(k Kind, f Fault, _ *topology.Plan) error {
 	switch {
 	case f.For < 0 || f.Delay < 0 || f.Jitter < 0:
 		return fmt.Errorf("a time below zero: want one above it")
-	case slices.Contains(k.Needs, "percent") && (f.Percent <= 0 || f.Percent > 100):
+	case slices.Contains(k.Needs, "percent") && !(f.Percent > 0 && f.Percent <= 100):
 		return fmt.Errorf("percent %g: want above 0 to 100", f.Percent)
 	case f.Rate < 0:
 		return fmt.Errorf("rate %s: want one above zero", f.Rate)
@@ -118,9 +124,19 @@ func checkNode(f Fault, p *topology.Plan) error {
 		return known("NIC of "+f.On, f.NIC, nics)
 	}
 	if f.Kind == Move {
-		return known("segment", f.To, segments(p))
+		return checkMove(f, node, p)
 	}
 	return nil
+}
+
+func checkMove(f Fault, node topology.Machine, p *topology.Plan) error {
+	nic := cmp.Or(f.NIC, "eth0")
+	for _, q := range node.Ports {
+		if q.NIC == nic && q.Segment == f.To {
+			return fmt.Errorf("%s of %s is plugged into %s already", nic, f.On, f.To)
+		}
+	}
+	return known("segment", f.To, segments(p))
 }
 
 func checkSegment(f Fault, p *topology.Plan) error {

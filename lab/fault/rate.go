@@ -2,6 +2,7 @@ package fault
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -35,8 +36,8 @@ func (r *Rate) UnmarshalText(text []byte) error {
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseInt(number, 10, 40)
-		if err != nil || n <= 0 {
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || n <= 0 || n > math.MaxInt64/int64(u.factor) {
 			break
 		}
 		*r = Rate(n) * u.factor

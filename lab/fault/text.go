@@ -2,6 +2,7 @@ package fault
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -39,7 +40,8 @@ func unless(absent bool, text string) string {
 }
 
 func setPercent(f *Fault, v string) (err error) {
-	if f.Percent, err = strconv.ParseFloat(strings.TrimSuffix(v, "%"), 64); err != nil {
+	f.Percent, err = strconv.ParseFloat(strings.TrimSuffix(v, "%"), 64)
+	if err != nil || math.IsNaN(f.Percent) || math.IsInf(f.Percent, 0) {
 		return fmt.Errorf("%q: want a number above 0 to 100", v)
 	}
 	return nil
@@ -104,9 +106,15 @@ func Parse(text string) (Fault, error) {
 		return Fault{}, fmt.Errorf("fault %q: want a kind, such as partition or dhcp-silent", text)
 	}
 	f := Fault{Kind: words[0]}
-	for _, w := range words[1:] {
+	for i, w := range words[1:] {
 		name, value, ok := strings.Cut(w, "=")
+		twice := slices.ContainsFunc(words[1:1+i], func(other string) bool {
+			before, _, _ := strings.Cut(other, "=")
+			return before == name
+		})
 		switch {
+		case twice:
+			return Fault{}, fmt.Errorf("fault %q: %s is given twice", text, name)
 		case w == "both":
 			f.Both = true
 			continue
@@ -122,6 +130,15 @@ func Parse(text string) (Fault, error) {
 
 // String writes a schedule's entry as ParseSchedule reads it.
 func (t Timed) String() string { return t.At.String() + " " + t.Fault.String() }
+
+// String writes a schedule as ParseSchedule reads it.
+func (s Schedule) String() string {
+	var b strings.Builder
+	for _, t := range s {
+		b.WriteString(t.String() + "\n")
+	}
+	return b.String()
+}
 
 // ParseSchedule reads one fault a line, each after the time at which it
 // begins; what follows # is left out.

@@ -206,6 +206,9 @@ func Shared(f grid.Facts) []grid.Duplicate {
 			continue
 		}
 		for _, h := range n.Holdings {
+			if h.Segment == "" { // unplugged: nobody else is there
+				continue
+			}
 			at := place{h.Segment, h.Address.Addr().String()}
 			first, taken := owner[at]
 			if taken && first != n.Name {
