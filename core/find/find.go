@@ -15,7 +15,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -73,9 +72,8 @@ func (f *Finder) Open(ctx context.Context, t Target, cert *tls.Certificate) (*Co
 	return c, nil
 }
 
-// config verifies in VerifyConnection, as of our own clock. When only the time
-// stands in the way and our clock may be to blame, the chain is verified
-// without it for now, and *doubtful set.
+// config has the server judged as of our own clock. *doubtful is set when that
+// may be to blame.
 func (f *Finder) config(cert *tls.Certificate, id *api.Identity, doubtful *bool) *tls.Config {
 	conf := &tls.Config{
 		MinVersion: tls.VersionTLS13,
@@ -84,12 +82,7 @@ func (f *Finder) config(cert *tls.Certificate, id *api.Identity, doubtful *bool)
 		InsecureSkipVerify: true,
 		NextProtos:         []string{"http/1.1"},
 		VerifyConnection: func(cs tls.ConnectionState) (err error) {
-			now := f.Clock.Now()
-			*id, err = api.VerifyAC(cs.PeerCertificates, f.Pinned, now)
-			if errors.Is(err, api.ErrTime) && f.suspect(now, cs.PeerCertificates) {
-				*doubtful = true
-				*id, err = api.VerifyAC(cs.PeerCertificates, f.Pinned, commonTime(cs.PeerCertificates))
-			}
+			*id, *doubtful, err = Judge(cs.PeerCertificates, f.Pinned, f.Clock.Now(), f.Built)
 			return err
 		},
 	}
@@ -99,25 +92,6 @@ func (f *Finder) config(cert *tls.Certificate, id *api.Identity, doubtful *bool)
 	return conf
 }
 
-// suspect says whether our clock may be the one that is wrong: plainly, or by
-// being behind a certificate that is not valid yet. A clock that is ahead by a
-// plausible span is never turned back: that would revive expired keys.
-func (f *Finder) suspect(now time.Time, certs []*x509.Certificate) bool {
-	return !clock.Plausible(now, f.Built) || now.Before(commonTime(certs))
-}
-
-// commonTime is the first instant at which every certificate of a chain was
-// valid.
-func commonTime(certs []*x509.Certificate) time.Time {
-	var t time.Time
-	for _, c := range certs {
-		if c.NotBefore.After(t) {
-			t = c.NotBefore
-		}
-	}
-	return t
-}
-
 // repairClock asks the AC for its time, verifies the chain as of it, and only
 // then believes it.
 func (f *Finder) repairClock(ctx context.Context, c *Conn) error {
@@ -125,11 +99,8 @@ func (f *Finder) repairClock(ctx context.Context, c *Conn) error {
 	if err != nil {
 		return err
 	}
-	if !clock.Plausible(hello.Time, f.Built) {
-		return fmt.Errorf("%w: its time %s is before this image was built or far beyond", api.ErrNotAC, hello.Time.UTC().Format(time.RFC3339))
-	}
-	if _, err := api.VerifyAC(c.State().PeerCertificates, f.Pinned, hello.Time); err != nil {
-		return fmt.Errorf("as of its own time: %w", err)
+	if err := Believe(c.State().PeerCertificates, f.Pinned, hello.Time, f.Built); err != nil {
+		return err
 	}
 	was := f.Clock.Now()
 	if err := f.Clock.Set(hello.Time); err != nil {
