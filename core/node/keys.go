@@ -18,6 +18,7 @@ import (
 	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/network"
+	"github.com/g8os/g8os/core/node/verdict"
 	"github.com/g8os/g8os/core/secure"
 	"github.com/g8os/g8os/core/ssh"
 	"github.com/g8os/g8os/core/unlock"
@@ -52,11 +53,11 @@ func (k *keys) finder() (*find.Finder, error) {
 	path := filepath.Join(k.opt.Dir, pinnedCA)
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: put the grid's CA into %s: %w", errNoCA, path, err)
+		return nil, fmt.Errorf("%w: put the grid's CA into %s: %w", verdict.ErrNoCA, path, err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%w: %s holds no PEM certificate; put the grid's CA there", errNoCA, path)
+		return nil, fmt.Errorf("%w: %s holds no PEM certificate; put the grid's CA there", verdict.ErrNoCA, path)
 	}
 	return &find.Finder{Pinned: pool, Clock: k.opt.Clock, Built: version.Built(), Log: k.log}, nil
 }
@@ -109,7 +110,7 @@ func (k *keys) unlock(ctx context.Context, e boot.Unlock) (boot.Unlocked, <-chan
 	k.work.Lock()
 	defer k.work.Unlock()
 	fail := func(err error) (boot.Unlocked, <-chan struct{}) {
-		return boot.Unlocked{ID: e.ID, Failure: failure(err)}, nil
+		return boot.Unlocked{ID: e.ID, Failure: verdict.Of(err)}, nil
 	}
 	v, err := k.theVault()
 	if err != nil {
@@ -161,7 +162,7 @@ func (k *keys) secure(ctx context.Context, e boot.Secure) boot.Secured {
 	}
 	c, err := k.obtain(ctx, e.Path)
 	if err != nil {
-		return boot.Secured{ID: e.ID, Failure: failure(err)}
+		return boot.Secured{ID: e.ID, Failure: verdict.Of(err)}
 	}
 	return boot.Secured{ID: e.ID, RenewAt: k.renewAt(c, k.opt.Clock.Now())}
 }

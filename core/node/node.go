@@ -234,7 +234,4 @@ func readFallback(dir string) netip.Addr {
 	return a
 }
 
-// errNoCA is the one thing a node cannot do without.
-var errNoCA = errors.New("no CA is pinned")
-
 func missingFile(err error) bool { return errors.Is(err, fs.ErrNotExist) }

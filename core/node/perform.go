@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -13,8 +12,7 @@ import (
 	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/managed"
-	"github.com/g8os/g8os/core/secure"
-	"github.com/g8os/g8os/core/unlock"
+	"github.com/g8os/g8os/core/node/verdict"
 )
 
 // perform begins one effect. What takes time runs beside the loop and answers
@@ -88,7 +86,7 @@ func (n *Node) unlock(ctx context.Context, e boot.Unlock) {
 func (n *Node) connect(ctx context.Context, e boot.Connect) {
 	s, err := n.openSession(ctx, e.Path)
 	if err != nil {
-		n.post(boot.Connected{ID: e.ID, Failure: failure(err)})
+		n.post(boot.Connected{ID: e.ID, Failure: verdict.Of(err)})
 		return
 	}
 	n.work.keep(e.ID, s)
@@ -99,7 +97,7 @@ func (n *Node) connect(ctx context.Context, e boot.Connect) {
 		n.work.forget(e.ID)
 		f := boot.Failure{Kind: boot.Unreachable, Err: "the session has ended"}
 		if err := s.Err(); err != nil {
-			f = failure(err)
+			f = verdict.Of(err)
 		}
 		n.post(boot.Disconnected{ID: e.ID, Failure: f})
 	}()
@@ -119,21 +117,6 @@ func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, 
 		Jobs: n.jobs, Settings: n.keys.settle, Timing: managed.DefaultTiming, Log: n.opt.Log,
 		Where: func() api.Whereabouts { return where },
 	})
-}
-
-// failure sorts an error by what the machine is to do about it.
-func failure(err error) boot.Failure {
-	f := boot.Failure{Kind: boot.Unreachable, Err: err.Error()}
-	switch {
-	case errors.Is(err, api.ErrRefused):
-		f.Kind = boot.Refused
-	case errors.Is(err, managed.ErrDistrusted), errors.Is(err, secure.ErrMissing), errors.Is(err, secure.ErrDamaged),
-		errors.Is(err, secure.ErrExpired), errors.Is(err, secure.ErrOther):
-		f.Kind = boot.Distrusted
-	case errors.Is(err, unlock.ErrOperator), errors.Is(err, errNoCA):
-		f.Kind = boot.Broken
-	}
-	return f
 }
 
 // operations are the effects that take time, by id.

@@ -1,4 +1,4 @@
-package node
+package verdict
 
 import (
 	"errors"
@@ -12,8 +12,8 @@ import (
 	"github.com/g8os/g8os/core/unlock"
 )
 
-// TestFailure holds each kind of error against what it makes the machine do.
-func TestFailure(t *testing.T) {
+// TestOf holds each kind of error against what it makes the machine do.
+func TestOf(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
 		want boot.FailureKind
@@ -29,9 +29,9 @@ func TestFailure(t *testing.T) {
 		{secure.ErrExpired, boot.Distrusted},
 		{secure.ErrOther, boot.Distrusted},
 		{unlock.ErrOperator, boot.Broken},
-		{errNoCA, boot.Broken},
+		{ErrNoCA, boot.Broken},
 	} {
-		if got := failure(fmt.Errorf("while trying: %w", tt.err)); got.Kind != tt.want || got.Err == "" {
+		if got := Of(fmt.Errorf("while trying: %w", tt.err)); got.Kind != tt.want || got.Err == "" {
 			t.Errorf("%v: %+v, want kind %d with its text", tt.err, got, tt.want)
 		}
 	}
