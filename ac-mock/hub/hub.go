@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -30,17 +31,17 @@ type Liveness interface {
 	Clone(id api.NodeID, why string)
 }
 
-// Options of a Hub. All fields but Timing (DefaultTiming) must be set.
+// Options of a Hub. All fields but Timing (dispatch.DefaultTiming) must be set.
 type Options struct {
 	Liveness Liveness
 	Settings func(api.NodeID) api.Settings // sent to a node when its session begins
 	Faults   *fault.Set
-	Timing   Timing
+	Timing   dispatch.Timing
 	Clock    func() time.Time
 	Log      *slog.Logger
 }
 
-// Hub is the shell around Presence and Jobs: it owns the WebSockets, the
+// Hub is the shell around package dispatch: it owns the WebSockets, the
 // operators' streams, and the clock. All methods may be called concurrently.
 type Hub struct {
 	opt Options
@@ -49,20 +50,20 @@ type Hub struct {
 	numbers  uint64
 	sessions map[api.NodeID]*session
 	streams  map[string]*Stream
-	presence *Presence
-	jobs     *Jobs
+	presence *dispatch.Presence
+	jobs     *dispatch.Jobs
 	readers  sync.WaitGroup
 	closed   bool
 }
 
 // New makes a Hub without sessions. Run has to be called too.
 func New(o Options) *Hub {
-	if o.Timing == (Timing{}) {
-		o.Timing = DefaultTiming
+	if o.Timing == (dispatch.Timing{}) {
+		o.Timing = dispatch.DefaultTiming
 	}
 	return &Hub{
 		opt: o, sessions: map[api.NodeID]*session{}, streams: map[string]*Stream{},
-		presence: NewPresence(o.Timing.Silence), jobs: NewJobs(o.Timing),
+		presence: dispatch.NewPresence(o.Timing.Silence), jobs: dispatch.NewJobs(o.Timing),
 	}
 }
 
@@ -214,7 +215,7 @@ func (h *Hub) received(s *session, f api.Frame) {
 }
 
 // perform does what Jobs decided, under h.mu; nothing of it blocks.
-func (h *Hub) perform(effects []Effect) {
+func (h *Hub) perform(effects []dispatch.Effect) {
 	for _, e := range effects {
 		s := h.sessions[e.Node]
 		switch {

@@ -9,6 +9,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -41,7 +42,7 @@ func (s *session) read() websocket.StatusCode {
 		if err != nil {
 			return websocket.CloseStatus(err)
 		}
-		f, err := DecodeFrame(message)
+		f, err := dispatch.DecodeFrame(message)
 		if err != nil {
 			s.hub.opt.Log.Warn("session cut: bad message", "node", s.node, "error", err)
 			s.close(api.CloseMessage, "not a frame")

@@ -12,7 +12,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/ac-mock/client"
-	"github.com/g8os/g8os/ac-mock/hub"
+	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -221,7 +221,7 @@ func TestSessionsNeedAnEnrolledNode(t *testing.T) {
 }
 
 func TestSilentSessionIsCut(t *testing.T) {
-	timing := hub.DefaultTiming
+	timing := dispatch.DefaultTiming
 	timing.Silence = time.Second
 	r := newRig(t, func(o *Options) { o.Timing = timing })
 	n := newNode(r, 1)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/g8os/g8os/ac-mock/hub"
+	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -87,7 +88,7 @@ func (s *Server) notStarted(w http.ResponseWriter, n api.Node, err error) {
 
 func jobID(r *http.Request) (string, error) {
 	if id := r.URL.Query().Get("job"); id != "" {
-		return id, hub.CheckJobID(id)
+		return id, dispatch.CheckJobID(id)
 	}
 	return rand.Text()[:16], nil
 }

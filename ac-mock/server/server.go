@@ -15,6 +15,7 @@ import (
 
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub"
+	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -68,7 +69,7 @@ type Options struct {
 	Failed func(error) (status int, remedy string, ok bool)
 
 	Limits Limits              // default DefaultLimits
-	Timing hub.Timing          // default hub.DefaultTiming
+	Timing dispatch.Timing     // default dispatch.DefaultTiming
 	Spare  func(net.Conn) bool // default OwnMachine
 	Clock  func() time.Time    // default time.Now
 	Log    *slog.Logger

@@ -14,7 +14,7 @@ import (
 
 	"github.com/g8os/g8os/ac-mock/client"
 	"github.com/g8os/g8os/ac-mock/enrol"
-	"github.com/g8os/g8os/ac-mock/hub"
+	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -36,7 +36,7 @@ func TestSessionEndsWithItsCertificate(t *testing.T) {
 	var ahead atomic.Int64
 	r := newRealRigWith(t, enrol.ModeOpen, func(o *Options) {
 		o.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-		o.Timing = hub.DefaultTiming
+		o.Timing = dispatch.DefaultTiming
 		o.Timing.Silence = 1000 * time.Hour // only the certificate may end it
 	})
 	n := newNode(r, 1)
@@ -56,7 +56,7 @@ func (c closing) Holds(api.NodeID, *x509.Certificate) error { return errUnknown 
 func TestRevokedWhileTheSessionBegins(t *testing.T) {
 	r := newRig(t, func(o *Options) {
 		o.Registry = closing{o.Registry}
-		o.Timing = hub.DefaultTiming
+		o.Timing = dispatch.DefaultTiming
 		o.Timing.Silence = 1000 * time.Hour
 	})
 	n := newNode(r, 1)

@@ -1,6 +1,7 @@
-package hub
+package dispatch
 
 import (
+	"container/list"
 	"slices"
 	"strings"
 	"time"
@@ -20,9 +21,12 @@ const (
 type Presence struct {
 	silence time.Duration
 	byNode  map[api.NodeID]*presence
+	order   *list.List // of *presence: who was heard longest ago is first
 }
 
 type presence struct {
+	node    api.NodeID
+	at      *list.Element
 	session uint64    // 0: none
 	heard   time.Time // when it last said something
 	pushed  []time.Time
@@ -30,17 +34,18 @@ type presence struct {
 
 // NewPresence makes a Presence that calls a session dead after a silence.
 func NewPresence(silence time.Duration) *Presence {
-	return &Presence{silence: silence, byNode: map[api.NodeID]*presence{}}
+	return &Presence{silence: silence, byNode: map[api.NodeID]*presence{}, order: list.New()}
 }
 
 // Opened tells of a new session, and returns the one that it replaces, or 0.
 func (p *Presence) Opened(node api.NodeID, session uint64, now time.Time) (replaced uint64) {
 	n := p.byNode[node]
 	if n == nil {
-		n = &presence{}
-		p.byNode[node] = n
+		n = &presence{node: node}
+		p.byNode[node], n.at = n, p.order.PushBack(n)
 	}
-	replaced, n.session, n.heard = n.session, session, now
+	replaced, n.session = n.session, session
+	p.hear(n, now)
 	return replaced
 }
 
@@ -53,7 +58,7 @@ func (p *Presence) Closed(node api.NodeID, session uint64) (gone bool) {
 	}
 	n.session = 0
 	if len(n.pushed) == 0 {
-		delete(p.byNode, node)
+		p.forget(n)
 	}
 	return true
 }
@@ -80,19 +85,40 @@ func (p *Presence) Heard(node api.NodeID, session uint64, now time.Time) (counts
 	if n == nil || n.session != session {
 		return false
 	}
-	n.heard = now
+	p.hear(n, now)
 	return true
 }
 
-// Silent returns the nodes whose session said nothing for too long.
+// hear puts a node where it belongs in the order: at the end, unless the clock
+// was set back.
+func (p *Presence) hear(n *presence, now time.Time) {
+	n.heard = now
+	p.order.MoveToBack(n.at)
+	for e := n.at.Prev(); e != nil && e.Value.(*presence).heard.After(now); e = n.at.Prev() {
+		p.order.MoveBefore(n.at, e)
+	}
+}
+
+func (p *Presence) forget(n *presence) {
+	delete(p.byNode, n.node)
+	p.order.Remove(n.at)
+}
+
+// Silent returns the nodes whose session said nothing for too long, by id.
 func (p *Presence) Silent(now time.Time) []api.NodeID {
 	var out []api.NodeID
-	for id, n := range p.byNode {
+	var next *list.Element
+	for e := p.order.Front(); e != nil; e = next {
+		next = e.Next()
+		n := e.Value.(*presence)
+		silent := now.Sub(n.heard)
 		switch {
-		case n.session != 0 && now.Sub(n.heard) >= p.silence:
-			out = append(out, id)
-		case n.session == 0 && now.Sub(n.heard) >= cloneWithin+p.silence:
-			delete(p.byNode, id)
+		case silent < p.silence:
+			next = nil // all others were heard later
+		case n.session != 0:
+			out = append(out, n.node)
+		case silent >= cloneWithin+p.silence:
+			p.forget(n)
 		}
 	}
 	slices.SortFunc(out, func(a, b api.NodeID) int { return strings.Compare(string(a), string(b)) })

@@ -1,4 +1,4 @@
-package hub
+package dispatch
 
 import (
 	"fmt"
@@ -39,6 +39,7 @@ type Effect struct {
 type Jobs struct {
 	timing Timing
 	byID   map[string]*job
+	byNode map[api.NodeID][]*job // by id
 }
 
 type job struct {
@@ -56,7 +57,9 @@ type job struct {
 }
 
 // NewJobs makes a Jobs without any job.
-func NewJobs(t Timing) *Jobs { return &Jobs{timing: t, byID: map[string]*job{}} }
+func NewJobs(t Timing) *Jobs {
+	return &Jobs{timing: t, byID: map[string]*job{}, byNode: map[api.NodeID][]*job{}}
+}
 
 // Start makes a job for a node that has a session.
 func (j *Jobs) Start(id string, node api.NodeID, req api.ExecRequest) ([]Effect, error) {
@@ -64,7 +67,7 @@ func (j *Jobs) Start(id string, node api.NodeID, req api.ExecRequest) ([]Effect,
 		return nil, fmt.Errorf("job %s: there is one with this id already", id)
 	}
 	jb := &job{id: id, node: node, req: req}
-	j.byID[id] = jb
+	j.keep(jb)
 	return []Effect{jb.start()}, nil
 }
 
@@ -74,7 +77,7 @@ func (j *Jobs) Start(id string, node api.NodeID, req api.ExecRequest) ([]Effect,
 // has lost it and ends it with an error.
 func (j *Jobs) Attached(node api.NodeID) []Effect {
 	var out []Effect
-	for _, jb := range j.of(node) {
+	for _, jb := range j.byNode[node] {
 		if !jb.ended.IsZero() {
 			continue
 		}
@@ -89,7 +92,7 @@ func (j *Jobs) Attached(node api.NodeID) []Effect {
 
 // Detached tells that a node has no session any more.
 func (j *Jobs) Detached(node api.NodeID, now time.Time) {
-	for _, jb := range j.of(node) {
+	for _, jb := range j.byNode[node] {
 		if jb.ended.IsZero() && jb.away.IsZero() {
 			jb.away = now
 		}
@@ -157,21 +160,47 @@ func (j *Jobs) Leave(id string, cancel bool) []Effect {
 // that ended long ago.
 func (j *Jobs) Tick(now time.Time) []Effect {
 	var out []Effect
-	for _, jb := range j.sorted() {
-		switch {
-		case !jb.ended.IsZero():
-			if now.Sub(jb.ended) >= j.timing.KeepDone {
-				delete(j.byID, jb.id)
-			}
-		case !jb.away.IsZero() && now.Sub(jb.away) >= j.timing.ResumeWait:
-			jb.ended = now
-			if !jb.left {
-				out = append(out, jb.event(jb.last, api.ExecEvent{Done: true, Code: -1, Error: fmt.Sprintf(
-					"node %s has been away for %v; the job may still run there", jb.node.MAC(), j.timing.ResumeWait)}))
-			}
+	for _, jb := range j.due(now) {
+		if !jb.ended.IsZero() {
+			j.forget(jb)
+			continue
+		}
+		jb.ended = now
+		if !jb.left {
+			out = append(out, jb.event(jb.last, api.ExecEvent{Done: true, Code: -1, Error: fmt.Sprintf(
+				"node %s has been away for %v; the job may still run there", jb.node.MAC(), j.timing.ResumeWait)}))
 		}
 	}
 	return out
+}
+
+// due lists the jobs that time has ended, or that ended long ago, by id.
+func (j *Jobs) due(now time.Time) (due []*job) {
+	for _, jb := range j.byID {
+		ended, away := !jb.ended.IsZero(), !jb.away.IsZero()
+		if ended && now.Sub(jb.ended) >= j.timing.KeepDone || !ended && away && now.Sub(jb.away) >= j.timing.ResumeWait {
+			due = append(due, jb)
+		}
+	}
+	slices.SortFunc(due, byID)
+	return due
+}
+
+func byID(a, b *job) int { return strings.Compare(a.id, b.id) }
+
+func (j *Jobs) keep(jb *job) {
+	j.byID[jb.id] = jb
+	all := j.byNode[jb.node]
+	at, _ := slices.BinarySearchFunc(all, jb, byID)
+	j.byNode[jb.node] = slices.Insert(all, at, jb)
+}
+
+func (j *Jobs) forget(jb *job) {
+	delete(j.byID, jb.id)
+	rest := slices.DeleteFunc(j.byNode[jb.node], func(x *job) bool { return x == jb })
+	if j.byNode[jb.node] = rest; len(rest) == 0 {
+		delete(j.byNode, jb.node)
+	}
 }
 
 // accept finds the job of a frame and moves its number on. Without a job to
@@ -195,19 +224,6 @@ func (j *Jobs) accept(node api.NodeID, f api.Frame) (*job, []Effect) {
 	jb.lost += f.Seq - jb.last - 1
 	jb.last = f.Seq
 	return jb, nil
-}
-
-func (j *Jobs) of(node api.NodeID) []*job {
-	return slices.DeleteFunc(j.sorted(), func(jb *job) bool { return jb.node != node })
-}
-
-func (j *Jobs) sorted() []*job {
-	all := make([]*job, 0, len(j.byID))
-	for _, jb := range j.byID {
-		all = append(all, jb)
-	}
-	slices.SortFunc(all, func(a, b *job) int { return strings.Compare(a.id, b.id) })
-	return all
 }
 
 func (jb *job) take(seq uint64, n int) []Effect {

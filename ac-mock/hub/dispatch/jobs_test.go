@@ -1,8 +1,10 @@
-package hub
+package dispatch
 
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -147,6 +149,45 @@ func TestPresenceSilence(t *testing.T) {
 	p.Closed("a", 2)
 	if p.Silent(t0.Add(time.Hour)); len(p.byNode) != 0 {
 		t.Errorf("nodes that are gone are remembered: %v", p.byNode)
+	}
+}
+
+// TestPresenceAgainstAList plays random steps, of a clock that is set back at
+// times, and asks as well a list of who was heard when.
+func TestPresenceAgainstAList(t *testing.T) {
+	const silence = 10 * time.Second
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		p, now := NewPresence(silence), t0
+		session, heard := map[api.NodeID]uint64{}, map[api.NodeID]time.Time{}
+		for step := range uint64(500) {
+			id := nodes(12)[random.IntN(12)]
+			switch random.IntN(8) {
+			case 0:
+				p.Opened(id, step+1, now)
+				session[id], heard[id] = step+1, now
+			case 1:
+				p.Answered(id, now)
+			case 2:
+				p.Closed(id, session[id])
+				delete(session, id)
+			case 3:
+				now = now.Add(time.Duration(random.IntN(9)-2) * time.Second)
+			default:
+				if p.Heard(id, session[id], now) && session[id] != 0 {
+					heard[id] = now
+				}
+			}
+			var want []api.NodeID
+			for _, id := range nodes(12) {
+				if session[id] != 0 && now.Sub(heard[id]) >= silence {
+					want = append(want, id)
+				}
+			}
+			if got := p.Silent(now); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, step %d: silent: %v, want %v", seed, step, got, want)
+			}
+		}
 	}
 }
 
