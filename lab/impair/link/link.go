@@ -8,7 +8,8 @@
 //
 // It promises: the same Spec and seeds make of the same frames the same
 // deliveries; each kind of misbehaviour draws from a stream of its own, so that
-// taking one away does not change when the others strike; Send allocates
+// taking one away does not change when the others strike; of a thousand frames
+// as many are struck as were asked for, give or take a few; Send allocates
 // nothing. Both the shaper of a lab (lab/impair) and the simulator use it, so
 // it sees no clock: time is what the caller counts, from any start.
 //
@@ -20,12 +21,13 @@ import (
 	"time"
 )
 
-// Kinds of misbehaviour, as indices of the streams.
+// Kinds of misbehaviour, each with a stream of its own.
 const (
 	loss = iota
 	duplicate
 	corrupt
 	reorder
+	where // a bit is flipped
 	jitter
 	streams
 )
@@ -44,6 +46,7 @@ const (
 type Link struct {
 	spec   Spec
 	draw   [streams]rand.PCG
+	chance [where]chance
 	free   time.Duration // when what was let through so far has been sent, at the rate
 	queue  time.Duration // how long a frame waits at most
 	burst  time.Duration // how long the burst takes at the rate
@@ -63,6 +66,9 @@ func New(spec Spec, seed1, seed2 uint64) *Link {
 	for i := range l.draw {
 		l.draw[i].Seed(seed1, seed2^uint64(i+1)<<56)
 	}
+	for kind, percent := range [where]float64{spec.Loss, spec.Duplicate, spec.Corrupt, spec.Reorder} {
+		l.chance[kind] = chance{percent: percent, carry: l.uniform(kind)}
+	}
 	if spec.Rate > 0 {
 		l.burst = l.takes(burst)
 		l.queue = max(maxQueue, l.takes(minFrames*fullFrame))
@@ -76,11 +82,11 @@ func (l *Link) Spec() Spec { return l.spec }
 // Send decides about a frame of size bytes that is sent now. The copies, none
 // to two, are good until the next Send; they are not in order of their time.
 func (l *Link) Send(size int, now time.Duration) []Delivery {
-	if l.strikes(loss, l.spec.Loss) {
+	if l.strikes(loss) {
 		return nil
 	}
 	copies, n := 1, 0
-	if l.strikes(duplicate, l.spec.Duplicate) {
+	if l.strikes(duplicate) {
 		copies = 2
 	}
 	for range copies {
@@ -100,11 +106,11 @@ func (l *Link) deliver(leaves time.Duration) Delivery {
 	if l.spec.Jitter > 0 {
 		d.At += time.Duration(l.uniform(jitter) * float64(l.spec.Jitter))
 	}
-	if l.strikes(reorder, l.spec.Reorder) {
+	if l.strikes(reorder) {
 		d.At += l.spec.heldBack()
 	}
-	if l.strikes(corrupt, l.spec.Corrupt) {
-		d.Corrupt, d.where = true, l.draw[corrupt].Uint64()
+	if l.strikes(corrupt) {
+		d.Corrupt, d.where = true, l.draw[where].Uint64()
 	}
 	return d
 }
@@ -128,8 +134,47 @@ func (l *Link) takes(bytes int) time.Duration {
 	return time.Duration(float64(bytes) * 8 * float64(time.Second) / float64(l.spec.Rate))
 }
 
-func (l *Link) strikes(kind int, percent float64) bool {
-	return percent > 0 && l.uniform(kind)*100 < percent
+func (l *Link) strikes(kind int) bool {
+	c := &l.chance[kind]
+	return c.percent > 0 && c.strikes(l.uniform(kind))
+}
+
+// chance strikes so many frames of every round; what is drawn decides which
+// (selection sampling: Knuth, The Art of Computer Programming, 3.4.2,
+// algorithm S). Independent draws would strike 10 of a thousand frames where 10
+// were asked for, give or take 3.
+type chance struct {
+	percent float64
+	carry   float64 // what is left over from the rounds before, of a strike or of a frame
+	left    int     // frames of this round
+	due     int     // strikes of this round
+}
+
+// strikes decides about a frame by a draw from [0, 1).
+func (c *chance) strikes(draw float64) bool {
+	if c.left == 0 {
+		c.begin()
+	}
+	hit := draw*float64(c.left) < float64(c.due)
+	c.left--
+	if hit {
+		c.due--
+	}
+	return hit
+}
+
+// begin makes a round of a hundred frames, or of those that one strike is due
+// in where that is rare.
+func (c *chance) begin() {
+	if c.percent < 5 {
+		c.carry += min(100/c.percent, 1e12)
+		c.left, c.due = int(c.carry), 1
+		c.carry -= float64(c.left)
+		return
+	}
+	c.carry += c.percent
+	c.left, c.due = 100, int(c.carry)
+	c.carry -= float64(c.due)
 }
 
 // uniform is even in [0, 1).
