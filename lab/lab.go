@@ -81,9 +81,10 @@ type state struct {
 	// ImageDir has what virtual machines boot; Cold ones are no clones.
 	ImageDir string                  `json:"image_dir,omitempty"`
 	Cold     bool                    `json:"cold,omitempty"`
-	Forward  map[string]int          `json:"forward"` // AC → port on 127.0.0.1
-	Cuts     map[string][]fabric.Cut `json:"cuts"`    // by segment
-	Hosts    []topology.Machine      `json:"hosts"`   // other machines, added later
+	Forward  map[string]int          `json:"forward"`         // AC → port on 127.0.0.1
+	Cuts     map[string][]fabric.Cut `json:"cuts"`            // by segment
+	Hosts    []topology.Machine      `json:"hosts"`           // other machines, added later
+	Moved    map[string]string       `json:"moved,omitempty"` // NODE/NIC → the segment it was plugged into
 }
 
 const stateFile = "lab.json"
@@ -159,7 +160,7 @@ func (l *Lab) Plan() *topology.Plan { return l.st.Plan }
 // Nodes of the lab, in the order of the topology.
 func (l *Lab) Nodes() []*Node {
 	var all []*Node
-	for _, m := range l.st.Plan.Nodes {
+	for _, m := range l.nodes() {
 		all = append(all, &Node{lab: l, plan: m})
 	}
 	return all

@@ -135,7 +135,7 @@ func (l *Lab) buildNodes(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.power(ctx, l.st.Plan.Nodes); err != nil {
+	if err := l.power(ctx, l.nodes()); err != nil {
 		return err
 	}
 	if l.opt.Hold {

@@ -143,7 +143,7 @@ var _ = Describe("interfaces", netns, vm, func() {
 		squatter := g.actor(ctx, "office", "", "squatter", address)
 		ok(g.Node("node").StartCore(ctx))
 		s := g.reaches(ctx, "node", "managed over fallback", way("fallback"))
-		Expect(s.Warnings).To(ContainElement(And(ContainSubstring(address), ContainSubstring(squatter.host.MAC()))))
+		Expect(s.Warnings).To(ContainElement(And(ContainSubstring(address), ContainSubstring(squatter.Host.MAC()))))
 		Expect(g.inside(ctx, "node", "ip", "-4", "address", "show", "dev", "eth0")).NotTo(ContainSubstring(address + "/"))
 
 		squatter.tell(ctx, "release", address)

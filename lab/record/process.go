@@ -108,17 +108,28 @@ func (p Process) gone(ctx context.Context, fd int) error {
 	}
 }
 
-// stat reads start time and state. The command name, in parentheses, may
-// contain anything, so fields are counted from the last one.
+// StateAt is the state that a stat file of a process shows (proc(5)): R, S, T
+// for one that was stopped, … The file may be of another /proc.
+func StateAt(path string) (byte, error) {
+	_, state, err := statAt(path)
+	return state, err
+}
+
 func stat(pid int) (start uint64, state byte, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return statAt(fmt.Sprintf("/proc/%d/stat", pid))
+}
+
+// statAt reads start time and state. The command name, in parentheses, may
+// contain anything, so fields are counted from the last one.
+func statAt(path string) (start uint64, state byte, err error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, 0, err
 	}
 	end := strings.LastIndexByte(string(text), ')')
 	fields := strings.Fields(string(text[end+1:]))
 	if end < 0 || len(fields) < 20 {
-		return 0, 0, fmt.Errorf("/proc/%d/stat: cannot be read: %q", pid, text)
+		return 0, 0, fmt.Errorf("%s: cannot be read: %q", path, text)
 	}
 	start, err = strconv.ParseUint(fields[19], 10, 64)
 	return start, fields[0][0], err
