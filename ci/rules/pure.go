@@ -15,6 +15,7 @@ var Pure = []string{
 	"core/api",
 	"core/boot",
 	"core/console/screen",
+	"core/managed/ledger",
 	"core/network",
 	"core/network/conflict",
 	"core/network/lease",

@@ -3,19 +3,12 @@ package managed
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/managed/ledger"
 )
-
-// keepEnded is how many ended jobs are remembered, so that a job that is
-// handed out twice runs once.
-const keepEnded = 1000
-
-// maxError bounds why a job could not be run, in bytes.
-const maxError = 1024
 
 // Jobs runs what the AC asks for. Jobs belong to the node, not to a session:
 // they go on when the session is cut, and what they said in the meantime is
@@ -25,36 +18,25 @@ type Jobs struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond // something was added, acknowledged or rewound
-	out     *outbox
+	ledger  *ledger.Ledger
 	running map[string]context.CancelFunc
-	ended   []string
-	session int // number of the session that may take frames
 	done    sync.WaitGroup
 }
 
 // NewJobs returns Jobs without any.
 func NewJobs(log *slog.Logger) *Jobs {
-	j := &Jobs{log: log, out: newOutbox(), running: map[string]context.CancelFunc{}}
+	j := &Jobs{log: log, ledger: ledger.New(), running: map[string]context.CancelFunc{}}
 	j.changed = sync.NewCond(&j.mu)
 	return j
 }
 
-// start runs a job, unless it is running or has run. have is the number of the
-// last frame the AC has of it: a job that has spoken but is not known here was
-// cut off when g8os_core ended, and must not run twice.
+// start runs a job, unless it runs, has run or is lost. have is the number of
+// the last frame that the AC has of it.
 func (j *Jobs) start(id string, req api.ExecRequest, have uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.running[id] != nil || slices.Contains(j.ended, id) {
-		j.log.Info("job handed out again", "job", id, "runs", j.running[id] != nil)
-		return
-	}
-	if have > 0 {
-		j.out.add(api.Frame{
-			Type: api.FrameExit, Job: id, Seq: have + 1, Code: codeLost,
-			Error: "g8os_core was started again while the job ran; whether it ended is not known",
-		})
-		j.ended = append(j.ended, id)
+	if decision := j.ledger.HandOut(id, have); decision != ledger.Start {
+		j.log.Info("job handed out again", "job", id, "it_is", decision)
 		j.changed.Broadcast()
 		return
 	}
@@ -66,28 +48,16 @@ func (j *Jobs) start(id string, req api.ExecRequest, have uint64) {
 		defer cancel()
 		r := &run{jobs: j, id: id}
 		code, err := r.execute(ctx, req)
-		j.end(r, code, err)
+		j.end(id, code, err)
 	})
 }
 
-func (j *Jobs) end(r *run, code int, err error) {
-	f := api.Frame{Type: api.FrameExit, Job: r.id, Code: code}
-	if err != nil {
-		// Bounded: it may quote the command, and a frame that is too long
-		// would end this session and every next one.
-		f.Error = api.Shown(err.Error(), maxError)
-	}
-	j.log.Info("job ended", "job", r.id, "code", code, "error", f.Error)
+func (j *Jobs) end(id string, code int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	r.seq++
-	f.Seq = r.seq
-	j.out.add(f)
-	delete(j.running, r.id)
-	j.ended = append(j.ended, r.id)
-	if len(j.ended) > keepEnded {
-		j.ended = slices.Delete(j.ended, 0, len(j.ended)-keepEnded)
-	}
+	f := j.ledger.End(id, code, err)
+	j.log.Info("job ended", "job", id, "code", code, "error", f.Error)
+	delete(j.running, id)
 	j.changed.Broadcast()
 }
 
@@ -113,7 +83,7 @@ func (j *Jobs) CancelAll() {
 func (j *Jobs) ack(job string, seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.out.ack(job, seq)
+	j.ledger.Ack(job, seq)
 	j.changed.Broadcast()
 }
 
@@ -122,19 +92,15 @@ func (j *Jobs) ack(job string, seq uint64) {
 func (j *Jobs) attach() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.session++
-	j.out.rewind()
-	j.changed.Broadcast()
-	return j.session
+	defer j.changed.Broadcast()
+	return j.ledger.Attach()
 }
 
 // detach ends a session's turn, so that its take returns.
 func (j *Jobs) detach(session int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.session == session {
-		j.session++
-	}
+	j.ledger.Detach(session)
 	j.changed.Broadcast()
 }
 
@@ -143,20 +109,18 @@ func (j *Jobs) detach(session int) {
 func (j *Jobs) take(session int) (api.Frame, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for {
-		if j.session != session {
-			return api.Frame{}, false
-		}
-		if f, ok := j.out.next(); ok {
+	for j.ledger.Attached(session) {
+		if f, ok := j.ledger.Next(session); ok {
 			return f, true
 		}
 		j.changed.Wait()
 	}
+	return api.Frame{}, false
 }
 
-// say adds a piece of output, after waiting until the job may say more. It is
-// false when the job has been cancelled meanwhile.
-func (j *Jobs) say(ctx context.Context, r *run, stream string, data []byte) bool {
+// say adds a piece of output, after waiting until the job may say more. What a
+// job says that has been cancelled meanwhile is dropped.
+func (j *Jobs) say(ctx context.Context, id, stream string, data []byte) {
 	stop := context.AfterFunc(ctx, func() {
 		j.mu.Lock()
 		defer j.mu.Unlock()
@@ -165,14 +129,12 @@ func (j *Jobs) say(ctx context.Context, r *run, stream string, data []byte) bool
 	defer stop()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for j.out.full(r.id) {
+	for j.ledger.Full(id) {
 		if ctx.Err() != nil {
-			return false
+			return
 		}
 		j.changed.Wait()
 	}
-	r.seq++
-	j.out.add(api.Frame{Type: api.FrameOutput, Job: r.id, Seq: r.seq, Stream: stream, Data: data})
+	j.ledger.Output(id, stream, data)
 	j.changed.Broadcast()
-	return true
 }

@@ -27,15 +27,12 @@ const (
 	chunk = 32 << 10
 	// The exit codes of a shell for what could not be run.
 	codeNotFound, codeNotRunnable, codeSignal = 127, 126, 128
-	// codeLost is that of a job of which nobody knows how it ended.
-	codeLost = 255
 )
 
 // run is one job while it runs.
 type run struct {
 	jobs *Jobs
 	id   string
-	seq  uint64 // of its last frame; guarded by jobs.mu
 }
 
 // execute runs the command in a process group of its own, and returns its exit
@@ -129,7 +126,7 @@ func (r *run) forward(ctx context.Context, stream string, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			r.jobs.say(ctx, r, stream, bytes.Clone(buf[:n]))
+			r.jobs.say(ctx, r.id, stream, bytes.Clone(buf[:n]))
 		}
 		if err != nil {
 			return

@@ -26,6 +26,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/managed/ledger"
 )
 
 // ErrDistrusted is wrapped when the AC does not accept our client certificate.
@@ -210,30 +211,34 @@ func (s *Session) send(ctx context.Context) error {
 // beat sends heartbeats, the first at once, and ends the session when the AC
 // has answered none for too long.
 func (s *Session) beat(ctx context.Context) error {
-	ticker := time.NewTicker(s.opt.Timing.Heartbeat)
-	defer ticker.Stop()
-	silence := time.NewTimer(s.opt.Timing.Silence)
-	defer silence.Stop()
-	var seq uint64
+	p := ledger.NewPulse(s.opt.Timing.Heartbeat, s.opt.Timing.Silence, time.Now())
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		seq++
-		where := s.opt.Where()
-		if err := s.write(ctx, api.Frame{Type: api.FrameHeartbeat, Seq: seq, Where: &where}); err != nil {
-			return err
-		}
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
-				return context.Canceled
-			case <-silence.C:
-				return fmt.Errorf("session: no answer to a heartbeat for %s", s.opt.Timing.Silence)
-			case <-s.pulse:
-				silence.Reset(s.opt.Timing.Silence)
-			case <-ticker.C:
-				waiting = false
+		select {
+		case <-ctx.Done():
+			return context.Canceled
+		case seq := <-s.pulse:
+			p.Heard(seq, time.Now())
+		case <-timer.C:
+			seq, due, err := p.Tick(time.Now())
+			if err != nil {
+				return fmt.Errorf("session: %w", err)
+			}
+			if due {
+				err = s.heartbeat(ctx, seq)
+			}
+			if err != nil {
+				return err
 			}
 		}
+		timer.Reset(time.Until(p.Next()))
 	}
+}
+
+func (s *Session) heartbeat(ctx context.Context, seq uint64) error {
+	where := s.opt.Where()
+	return s.write(ctx, api.Frame{Type: api.FrameHeartbeat, Seq: seq, Where: &where})
 }
 
 func (s *Session) write(ctx context.Context, f api.Frame) error {

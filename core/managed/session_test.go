@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/managed/ledger"
 )
 
 // peer is the AC's end of sessions, in a test.
@@ -259,7 +260,7 @@ func TestBackPressure(t *testing.T) {
 	p, jobs := newPeer(t), newJobs()
 	_, c := p.open(jobs, calm, nil)
 	p.send(c, api.Frame{Type: api.FrameExec, Job: "j", Exec: &api.ExecRequest{
-		Argv: []string{"head", "-c", fmt.Sprint(4 * maxUnacked), "/dev/zero"},
+		Argv: []string{"head", "-c", fmt.Sprint(4 * ledger.MaxUnacked), "/dev/zero"},
 	}})
 	total, unacked := 0, 0
 	for {
@@ -268,16 +269,16 @@ func TestBackPressure(t *testing.T) {
 			break
 		}
 		total += len(f.Data)
-		if unacked += len(f.Data); unacked > maxUnacked+2*chunk {
+		if unacked += len(f.Data); unacked > ledger.MaxUnacked+2*chunk {
 			t.Fatalf("%d unacknowledged bytes were sent", unacked)
 		}
-		if unacked >= maxUnacked {
+		if unacked >= ledger.MaxUnacked {
 			p.send(c, api.Frame{Type: api.FrameAck, Job: "j", Seq: f.Seq})
 			unacked = 0
 		}
 	}
-	if total != 4*maxUnacked {
-		t.Fatalf("%d bytes arrived, want %d", total, 4*maxUnacked)
+	if total != 4*ledger.MaxUnacked {
+		t.Fatalf("%d bytes arrived, want %d", total, 4*ledger.MaxUnacked)
 	}
 }
 

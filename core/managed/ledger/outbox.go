@@ -1,4 +1,4 @@
-package managed
+package ledger
 
 import (
 	"slices"
@@ -12,15 +12,13 @@ import (
 //
 //	frames   [ a1 a2 b1 a3 | b2 a4 ]
 //	                       ▲ sent: what this session has sent so far
-//
-// It is a plain data structure: no lock, no channel, no clock.
 type outbox struct {
 	frames []api.Frame
 	sent   int
 	bytes  map[string]int // unacknowledged output by job
 }
 
-func newOutbox() *outbox { return &outbox{bytes: map[string]int{}} }
+func newOutbox() outbox { return outbox{bytes: map[string]int{}} }
 
 // add appends a frame.
 func (o *outbox) add(f api.Frame) {
@@ -62,8 +60,8 @@ func (o *outbox) ack(job string, seq uint64) {
 }
 
 // full says whether a job has as much unacknowledged output as it may have.
-func (o *outbox) full(job string) bool { return o.bytes[job] >= maxUnacked }
+func (o *outbox) full(job string) bool { return o.bytes[job] >= MaxUnacked }
 
-// maxUnacked bounds the unacknowledged output of one job, in bytes. A job that
+// MaxUnacked bounds the unacknowledged output of one job, in bytes. A job that
 // reaches it waits: its pipe fills up, as it would before a slow terminal.
-const maxUnacked = 1 << 20
+const MaxUnacked = 1 << 20

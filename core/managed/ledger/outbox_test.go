@@ -1,4 +1,4 @@
-package managed
+package ledger
 
 import (
 	"testing"
@@ -57,16 +57,4 @@ func TestOutboxLosesNothing(t *testing.T) {
 			t.Fatalf("after every acknowledgement %d frames and %v bytes are left", len(o.frames), o.bytes)
 		}
 	})
-}
-
-func TestOutboxBound(t *testing.T) {
-	o := newOutbox()
-	o.add(api.Frame{Job: "a", Seq: 1, Data: make([]byte, maxUnacked)})
-	if !o.full("a") || o.full("b") {
-		t.Fatal("a job with maxUnacked bytes has to wait, and only that one")
-	}
-	o.ack("a", 1)
-	if o.full("a") {
-		t.Fatal("after the acknowledgement it may go on")
-	}
 }
