@@ -34,6 +34,8 @@ func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now
 
 func (c *clock) Advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
 
+func newClock() *clock { return &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 400e6, time.UTC)} }
+
 type bench struct {
 	clock *clock
 	o     ca.Options
@@ -48,7 +50,7 @@ func setup(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 400e6, time.UTC)}
+	c := newClock()
 	return &bench{clock: c, o: ca.Options{
 		Store: s, Seal: sealer, Grid: "grid.example", Clock: c.Now,
 		RootKey: filepath.Join(root, "keys", "root.pem"), DataDir: filepath.Join(root, "data"),
@@ -366,23 +368,5 @@ func TestKilledBetweenKeyFileAndStore(t *testing.T) {
 	}
 	if c := b.open(t); !strings.Contains(string(file), string(c.RootPEM())) {
 		t.Fatal("the second start made another root")
-	}
-}
-
-func BenchmarkIssue(b *testing.B) {
-	s := memory.New(memory.Options{})
-	defer s.Close()
-	sealer, _ := seal.New(make([]byte, seal.KeySize))
-	dir := b.TempDir()
-	c, err := ca.Open(b.Context(), ca.Options{Store: s, Seal: sealer, Grid: "g", RootKey: dir + "/keys/r", DataDir: dir + "/data"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	for b.Loop() {
-		if _, _, err := c.Issue(api.Identity{Grid: "g", Role: api.RoleNode, Name: "020000000001"}, k.Public(), time.Hour); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
