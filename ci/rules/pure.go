@@ -25,6 +25,10 @@ var Pure = []string{
 	"ac-mock/hub/dispatch",
 	"lab/actor/dhcp/decide",
 	"lab/impair/link",
+	"lab/fault",
+	"lab/grid",
+	"lab/invariant",
+	"lab/run/agenda",
 }
 
 // impureImports bring the world in. math/rand/v2 is not among them: a
