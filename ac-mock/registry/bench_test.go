@@ -136,3 +136,38 @@ func fill(b *testing.B, book *book, n int) {
 	}
 	book.seen(o.Record.ID, api.Whereabouts{Phase: managed, Way: "dhcp", Interface: "eth0", Address: "192.168.7.10/24"}, true, time.Unix(0, 0))
 }
+
+// BenchmarkStepped is what one step of a simulated AC costs beside many nodes.
+func BenchmarkStepped(b *testing.B) {
+	const many = 5000
+	g, nodes := newStepped(b, 1, 1), make([]*steppedNode, many)
+	r := g.acs[0].r
+	for n := range nodes {
+		nodes[n] = newSteppedNode(b, n)
+		if _, err := nodes[n].unlock(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, step := range map[string]func(m *steppedNode) error{
+		"unlock":      func(m *steppedNode) error { _, err := m.unlock(r); return err },
+		"certificate": func(m *steppedNode) error { _, err := m.certify(r); return err },
+		"heartbeat":   func(m *steppedNode) error { r.Seen(m.id(), api.Whereabouts{Phase: managed}, true); return nil },
+		"news":        func(*steppedNode) error { return r.Take(g.store.Since("", r.Revision()-10)) }, // of 11 revisions
+		"reload":      func(*steppedNode) error { return r.Reload(b.Context()) },
+		"settle":      func(*steppedNode) error { g.now = g.now.Add(writeBackEvery); r.Settle(b.Context()); return nil },
+	} {
+		b.Run(name, func(b *testing.B) {
+			i := 0
+			if err := r.Reload(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				g.now = g.now.Add(time.Second)
+				if err := step(nodes[i%many]); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+}

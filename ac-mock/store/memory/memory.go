@@ -27,6 +27,7 @@ type Store struct {
 	revision  int64
 	compacted int64 // the newest revision that is no longer kept
 	keys      map[string]entry
+	names     names    // of keys
 	log       []change // of revisions compacted+1 … revision, in order
 	leases    map[store.LeaseID]*lease
 	lastLease store.LeaseID
@@ -125,14 +126,18 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) (s
 	if o.Revision < s.compacted {
 		return store.Page{}, fmt.Errorf("list %s at revision %d: %w", prefix, o.Revision, store.ErrCompacted)
 	}
-	at := s.asOf(o.Revision, func(k string) bool { return strings.HasPrefix(k, prefix) && k >= o.From })
+	at, order := s.asOf(o.Revision, func(k string) bool { return strings.HasPrefix(k, prefix) && k >= o.From })
 	page := store.Page{Revision: o.Revision}
-	for _, k := range slices.Sorted(maps.Keys(at)) {
+	first, _ := slices.BinarySearch(order, max(prefix, o.From))
+	for _, k := range order[first:] {
+		if !strings.HasPrefix(k, prefix) {
+			break
+		}
 		if len(page.KVs) == o.Limit {
 			page.Next = k
 			break
 		}
-		kv := clone(at[k])
+		kv := clone(at(k))
 		if o.KeysOnly {
 			kv.Value = nil
 		}
@@ -141,9 +146,19 @@ func (s *Store) List(ctx context.Context, prefix string, o store.ListOptions) (s
 	return page, nil
 }
 
-// asOf undoes, on a copy of the keys that are wanted, what happened after a
+// asOf returns the keys that are wanted as they were at a revision, and their
+// names in order (and maybe others' that do not begin as they do).
+func (s *Store) asOf(revision int64, wanted func(key string) bool) (func(key string) store.KV, []string) {
+	if revision >= s.revision {
+		return func(k string) store.KV { return s.keys[k].KV }, s.names.ordered(s.keys)
+	}
+	at := s.undone(revision, wanted)
+	return func(k string) store.KV { return at[k] }, slices.Sorted(maps.Keys(at))
+}
+
+// undone undoes, on a copy of the keys that are wanted, what happened after a
 // revision.
-func (s *Store) asOf(revision int64, wanted func(key string) bool) map[string]store.KV {
+func (s *Store) undone(revision int64, wanted func(key string) bool) map[string]store.KV {
 	at := map[string]store.KV{}
 	for k, e := range s.keys {
 		if wanted(k) {

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/g8os/g8os/ac-mock/store"
@@ -97,6 +101,52 @@ func TestOneClientIsCutOff(t *testing.T) {
 	}
 	if _, err := other.Get(t.Context(), "k"); err != nil {
 		t.Fatalf("a write whose answer was lost: %v", err)
+	}
+}
+
+// TestListAgainstAMap plays random writes and lists what there is.
+func TestListAgainstAMap(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		s, want := memory.New(memory.Options{}), map[string]bool{}
+		defer s.Close()
+		for step := range 300 {
+			key := fmt.Sprintf("%c/%02d", 'a'+rune(random.IntN(3)), random.IntN(20))
+			op := store.Put(key, nil)
+			if op.Delete = random.IntN(3) == 0; op.Delete {
+				delete(want, key)
+			} else {
+				want[key] = true
+			}
+			if _, err := s.Txn(t.Context(), store.Txn{Then: []store.Op{op}}); err != nil {
+				t.Fatal(err)
+			}
+			if random.IntN(4) > 0 {
+				continue
+			}
+			prefix := []string{"", "a/", "b/1", "c/", "d"}[random.IntN(5)]
+			var keys, got []string
+			for _, k := range slices.Sorted(maps.Keys(want)) {
+				if strings.HasPrefix(k, prefix) {
+					keys = append(keys, k)
+				}
+			}
+			for o := (store.ListOptions{Limit: 7}); ; {
+				page, err := s.List(t.Context(), prefix, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, kv := range page.KVs {
+					got = append(got, kv.Key)
+				}
+				if o.From, o.Revision = page.Next, page.Revision; page.Next == "" {
+					break
+				}
+			}
+			if !slices.Equal(got, keys) {
+				t.Fatalf("seed %d, step %d: keys with %q: %v, want %v", seed, step, prefix, got, keys)
+			}
+		}
 	}
 }
 

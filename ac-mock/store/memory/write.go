@@ -80,11 +80,15 @@ func (s *Store) apply(ops []store.Op) {
 func (s *Store) applyOne(op store.Op, old entry, was bool, revision int64) store.Event {
 	if op.Delete {
 		delete(s.keys, op.Key)
+		s.names.gone = true
 		return store.Event{Deleted: true, KV: store.KV{Key: op.Key, Modified: revision}}
 	}
 	kv := store.KV{Key: op.Key, Value: slices.Clone(op.Value), Created: revision, Modified: revision}
 	if was {
 		kv.Created = old.Created
+	}
+	if !was {
+		s.names.added = append(s.names.added, op.Key)
 	}
 	s.keys[op.Key] = entry{KV: kv, lease: op.Lease}
 	return store.Event{KV: kv}
