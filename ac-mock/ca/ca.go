@@ -62,9 +62,10 @@ type Options struct {
 	// Rand makes the serial numbers. Default: the kernel's. It is read from
 	// many goroutines if the CA was opened.
 	Rand io.Reader
-	// NewKey makes the keys of the root and of issuing CAs: ECDSA, or Ed25519,
-	// whose signatures depend on nothing but key and certificate. Default:
-	// ECDSA on P-256 with the kernel's randomness.
+	// NewKey makes the keys of the root, of issuing CAs and of ACs: ECDSA, or
+	// Ed25519, whose signatures depend on nothing but key and certificate.
+	// Default: ECDSA on P-256 with the kernel's randomness. It is called from
+	// many goroutines if the CA was opened.
 	NewKey func() (crypto.Signer, error)
 }
 

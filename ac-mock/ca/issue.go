@@ -138,7 +138,7 @@ func (s *server) renew() error {
 // IssueServer makes one AC certificate, with a new key, for a chosen time, also
 // for the faults that show an expired one or one not yet valid.
 func (c *CA) IssueServer(o ServerOptions, notBefore, notAfter time.Time) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := c.o.NewKey()
 	if err != nil {
 		return nil, fmt.Errorf("make the key of AC %s: %w", o.Name, err)
 	}
