@@ -32,12 +32,15 @@ const (
 	streams
 )
 
-// A rate lets a burst through at once and queues what comes faster. What would
-// wait longer than the queue is lost: maxQueue at any rate, but no less than
-// minFrames of fullFrame bytes, so that slow links pass anything at all.
+// Burst is how many bytes a rate lets through at once; what comes faster is
+// queued.
+const Burst = 2 * fullFrame
+
+// What would wait longer than the queue is lost: maxQueue at any rate, but no
+// less than minFrames of fullFrame bytes, so that slow links pass anything at
+// all.
 const (
 	fullFrame = 1514
-	burst     = 2 * fullFrame
 	minFrames = 16
 	maxQueue  = 200 * time.Millisecond
 )
@@ -70,7 +73,7 @@ func New(spec Spec, seed1, seed2 uint64) *Link {
 		l.chance[kind] = chance{percent: percent, carry: l.uniform(kind)}
 	}
 	if spec.Rate > 0 {
-		l.burst = l.takes(burst)
+		l.burst = l.takes(Burst)
 		l.queue = max(maxQueue, l.takes(minFrames*fullFrame))
 	}
 	return l
