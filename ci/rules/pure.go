@@ -29,6 +29,8 @@ var Pure = []string{
 	"lab/grid",
 	"lab/invariant",
 	"lab/run/agenda",
+	"lab/shrink",
+	"lab/chaos",
 }
 
 // impureImports bring the world in. math/rand/v2 is not among them: a
