@@ -123,8 +123,15 @@ func checkNode(f Fault, p *topology.Plan) error {
 		}
 		return known("NIC of "+f.On, f.NIC, nics)
 	}
-	if f.Kind == Move {
+	switch {
+	case f.Kind == Move:
 		return checkMove(f, node, p)
+	case f.Kind == Impostor && f.To == f.On:
+		return fmt.Errorf("on and to are both %s: want another node", f.On)
+	case f.Kind == Impostor:
+		return known("node", f.To, names(p.Nodes))
+	case f.To != "":
+		return known("segment", f.To, segments(p))
 	}
 	return nil
 }

@@ -41,6 +41,9 @@ const (
 	DamageSlot = "damage-slots"
 	DamageCert = "damage-certificate"
 	Move       = "move"
+	Thief      = "thief"
+	Clone      = "clone"
+	Impostor   = "impostor"
 
 	DHCPSilent      = "dhcp-silent"
 	DHCPSlow        = "dhcp-slow"
@@ -84,6 +87,11 @@ var (
 	pastOnly = map[string]string{"vm": "a machine's clock is set when it gets power"}
 )
 
+var (
+	twice  = map[string]string{"netns": "a second machine with a MAC has to be in the topology", "vm": "a second machine with a MAC has to be in the topology"}
+	itself = map[string]string{"netns": "g8os_core asks for nobody but itself", "vm": "g8os_core asks for nobody but itself"}
+)
+
 var kinds = slices.Concat([]Kind{
 	{Name: Partition, Class: Link, Doc: "frames are dropped", Takes: link},
 	{Name: Loss, Class: Link, Doc: "some frames are dropped", Needs: []string{"percent"}, Takes: link},
@@ -103,6 +111,9 @@ var kinds = slices.Concat([]Kind{
 	{Name: DamageSlot, Class: Node, Doc: "a copy of the key-slot file is overwritten", Needs: []string{"on"}, Once: true},
 	{Name: DamageCert, Class: Node, Doc: "the client certificate is overwritten", Needs: []string{"on"}, Once: true},
 	{Name: Move, Class: Node, Doc: "a NIC is plugged into another segment (to)", Needs: []string{"on", "to"}, Takes: []string{"nic"}},
+	{Name: Thief, Class: Node, Doc: "a second machine has the node's MAC, and no disk of its", Needs: []string{"on"}, Takes: []string{"to"}, Not: twice},
+	{Name: Clone, Class: Node, Doc: "a second machine has the node's MAC and a copy of its disk", Needs: []string{"on"}, Takes: []string{"to"}, Not: twice},
+	{Name: Impostor, Class: Node, Doc: "a node asks, with its own key, for what belongs to another node (to)", Needs: []string{"on", "to"}, Once: true, Not: itself},
 
 	{Name: DHCPSilent, Class: Segment, Doc: "the DHCP server does not answer", Needs: []string{"on"}},
 	{Name: DHCPSlow, Class: Segment, Doc: "the DHCP server answers late", Needs: []string{"on", "delay"}},

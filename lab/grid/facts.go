@@ -44,7 +44,10 @@ type Facts struct {
 	Releases   []Release
 	Trusts     []Trust
 	Acts       []Act
+	Twins      []Twin
 
+	// Overstays are the addresses that nodes use now although their lease is over.
+	Overstays []Overstay
 	// Plaintext names nodes on whose disk the content of the volume was found in
 	// clear.
 	Plaintext []string
@@ -82,16 +85,34 @@ type Act struct {
 	What      string
 }
 
+// Twin is an identity whose session went to and fro between two machines.
+type Twin struct {
+	At    time.Duration
+	ID    string
+	Hosts [2]string
+	Times int // in the last minutes
+}
+
+// Overstay is an address that is used past its lease.
+type Overstay struct {
+	Node, Segment string
+	Address       netip.Addr
+	Since         time.Duration // grid time at which the lease was over
+}
+
 // Job is what became of a job. Whether it counted is what the AC has told the
 // operator; how often it ran is what the node's disk says.
 type Job struct {
 	ID, Node string
 	Accepted time.Duration // when the AC took it
 	Started  int           // how often it was begun on the node
-	Told     bool          // the operator was told of its end
-	Lost     bool          // and that it was lost
-	Output   int           // pieces of output of Expected that the operator got, doubles counted
-	Expected int
+	// Interrupted says that g8os_core or its machine went down before the
+	// operator was told: then nobody can know whether it ran to its end.
+	Interrupted bool
+	Told        bool // the operator was told of its end
+	Lost        bool // and that it was lost
+	Output      int  // pieces of output of Expected that the operator got, doubles counted
+	Expected    int
 }
 
 // Event is something that happened, for the record of a run.

@@ -27,7 +27,10 @@ const (
 	PinnedCA     Name = "pinned-ca"     // a node takes nobody for an AC outside the pinned CA
 	OwnIdentity  Name = "own-identity"  // a node acts only for its own identity
 	NothingLost  Name = "nothing-lost"  // what was acknowledged is not lost, and no job runs twice
+	LeaseEnds    Name = "lease-ends"    // no address is used past its lease
+	OneSelf      Name = "one-self"      // an identity that is alive twice is stopped
 	Recovers     Name = "recovers"      // after the faults have ended, every healthy node is managed within a bound
+	Returns      Name = "returns"       // and by a way as good as the one it had before
 )
 
 // All lists every invariant and what it says.
@@ -45,7 +48,10 @@ func All() []struct {
 		{PinnedCA, "a node takes nobody for an AC outside the pinned CA"},
 		{OwnIdentity, "a node acts only for its own identity"},
 		{NothingLost, "nothing that was acknowledged is lost, and no job runs twice"},
+		{LeaseEnds, "no address is used past its lease"},
+		{OneSelf, "an identity that is alive twice is stopped"},
 		{Recovers, "after the faults have ended, every healthy node is managed within a bound"},
+		{Returns, "after the faults have ended, a node is managed by a way as good as the one it had before"},
 	}
 }
 
@@ -71,16 +77,18 @@ type Checker struct {
 	active    map[string]fault.Fault
 	disturbed time.Duration // when the last fault that can hide an ARP packet ended; below zero: never
 	shared    map[string]time.Duration
+	best      map[string]string // the way by which a node was managed while nothing was wrong
+	begun     bool              // a fault was added
 	said      map[string]bool
 }
 
 // New makes a Checker of a run that begins.
 func New() *Checker {
-	return &Checker{active: map[string]fault.Fault{}, disturbed: -1 << 62, shared: map[string]time.Duration{}, said: map[string]bool{}}
+	return &Checker{active: map[string]fault.Fault{}, disturbed: -1 << 62, shared: map[string]time.Duration{}, best: map[string]string{}, said: map[string]bool{}}
 }
 
 // Added tells of a fault that is in force.
-func (c *Checker) Added(a grid.Applied) { c.active[a.ID] = a.Fault }
+func (c *Checker) Added(a grid.Applied) { c.begun, c.active[a.ID] = true, a.Fault }
 
 // Healed tells that one is not any more.
 func (c *Checker) Healed(a grid.Applied, at time.Duration) {
@@ -147,12 +155,19 @@ func (c *Checker) Check(f grid.Facts) []Violation {
 			say(a.At, OwnIdentity, "%s was granted %s for %s", a.Node, a.What, a.For)
 		}
 	}
+	for _, o := range f.Overstays {
+		say(f.At, LeaseEnds, "%s uses %s on segment %s, whose lease was over at %s", o.Node, o.Address, o.Segment, o.Since.Round(time.Second))
+	}
+	for _, t := range f.Twins {
+		say(t.At, OneSelf, "the session of %s went between %s and %s %d times", t.ID, t.Hosts[0], t.Hosts[1], t.Times)
+	}
+	c.ways(f)
 	for _, n := range f.Plaintext {
 		say(f.At, Ciphertext, "plaintext of the volume is on the disk of %s", n)
 	}
 	for _, j := range f.Jobs {
 		switch {
-		case j.Started > 1:
+		case j.Started > 1 && !j.Interrupted:
 			say(f.At, NothingLost, "job %s ran %d times on %s", j.ID, j.Started, j.Node)
 		case j.Told && !j.Lost && j.Started == 0:
 			say(f.At, NothingLost, "job %s on %s was reported as done and never ran", j.ID, j.Node)
@@ -222,13 +237,45 @@ func Shared(f grid.Facts) []grid.Duplicate {
 	return out
 }
 
+// ranks of ways; a higher one is better.
+var ranks = map[string]int{"fallback": 1, "dhcp": 2, "configured": 3}
+
+// ways notes by which way nodes were managed before anything went wrong.
+func (c *Checker) ways(f grid.Facts) {
+	if c.begun {
+		return
+	}
+	for _, n := range f.Nodes {
+		if way := n.Status.Way; n.Managed() && ranks[way] > ranks[c.best[n.Name]] {
+			c.best[n.Name] = way
+		}
+	}
+}
+
+// worse says whether a node is managed by a lesser way than before.
+func (c *Checker) worse(n grid.Node) bool {
+	return n.Managed() && ranks[n.Status.Way] < ranks[c.best[n.Name]]
+}
+
+// Well says whether a grid without faults is as it ought to be.
+func (c *Checker) Well(f grid.Facts, excused ...string) bool {
+	return len(c.Settled(f, 0, excused...)) == 0 && len(Shared(f)) == 0
+}
+
 // Settled judges the end of a run: all faults have been healed for longer than
 // within, and every node that ought to be managed has to be. excused are nodes
 // that nothing but an operator can bring back.
 func (c *Checker) Settled(f grid.Facts, within time.Duration, excused ...string) []Violation {
 	var out []Violation
 	for _, n := range f.Nodes {
-		if !n.Powered || n.Managed() || slices.Contains(excused, n.Name) {
+		if !n.Powered || slices.Contains(excused, n.Name) {
+			continue
+		}
+		if c.worse(n) {
+			text := fmt.Sprintf("%s is managed by %s, %s after the last fault ended; before it was %s", n.Name, n.Status.Way, within, c.best[n.Name])
+			out = append(out, Violation{f.At, Returns, text})
+		}
+		if n.Managed() {
 			continue
 		}
 		phase := n.Status.Phase

@@ -180,7 +180,7 @@ func TestAll(t *testing.T) {
 			t.Errorf("%q: %q", i.Name, i.Doc)
 		}
 	}
-	if n := len(All()); n != 7 {
-		t.Errorf("%d invariants, want 7", n)
+	if n := len(All()); n != 10 {
+		t.Errorf("%d invariants, want 10", n)
 	}
 }

@@ -28,11 +28,13 @@ type runner struct {
 }
 
 func newRunner(g grid.Grid, s fault.Schedule, o Options) *runner {
+	checker := invariant.New()
 	return &runner{
-		g: g, s: s, o: o, checker: invariant.New(), phases: map[string]string{}, told: len(g.History()),
+		g: g, s: s, o: o, checker: checker, phases: map[string]string{}, told: len(g.History()),
 		agenda: agenda.New(agenda.Options{
 			Schedule: s, For: time.Duration(o.For), Every: time.Duration(o.Every), Settle: time.Duration(o.Settle),
 			Ready: o.Ready, Jobs: time.Duration(o.Jobs), Seed: o.Seed, Excused: o.Excused,
+			Well: func(f grid.Facts) bool { return checker.Well(f, o.Excused...) },
 		}, g.Elapsed()),
 	}
 }

@@ -93,8 +93,9 @@ type Group struct {
 
 // Fidelities: what a node is made of.
 const (
-	NetNS   = "netns" // namespaces of this kernel
-	Virtual = "vm"    // a QEMU machine that boots the Bootstrap OS
+	NetNS     = "netns" // namespaces of this kernel
+	Virtual   = "vm"    // a QEMU machine that boots the Bootstrap OS
+	Simulated = "sim"   // a node in virtual time (lab/sim); no topology asks for it by itself
 )
 
 // VM is the machine of a node of fidelity vm. Sizes are in MiB.

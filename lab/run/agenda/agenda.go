@@ -38,6 +38,8 @@ type Options struct {
 	Seed uint64
 	// Excused are nodes that need not be managed in the end.
 	Excused []string
+	// Well says what else has to hold before the grid has recovered; nil: nothing.
+	Well func(grid.Facts) bool
 }
 
 // What a step may be.
@@ -253,7 +255,7 @@ func (a *Agenda) allWell(f grid.Facts) bool {
 	if slices.ContainsFunc(f.Jobs, func(j grid.Job) bool { return !j.Told }) {
 		return false
 	}
-	return len(invariant.Shared(f)) == 0
+	return len(invariant.Shared(f)) == 0 && (a.o.Well == nil || a.stage != settling || a.o.Well(f))
 }
 
 // Pick says on which of the nodes a job is to be started and what its id is;

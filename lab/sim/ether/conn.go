@@ -1,0 +1,263 @@
+package ether
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Why a connection could not be made, or has ended.
+var (
+	ErrRefused     = errors.New("connection refused")
+	ErrReset       = errors.New("connection reset by peer")
+	ErrUnreachable = errors.New("no route to host")
+	ErrClosed      = errors.New("the connection was closed")
+)
+
+// Times of a kernel's TCP (Linux 6.1).
+const (
+	synAgain    = time.Second            // doubled with each attempt
+	unreachable = 3 * time.Second        // without an answer to ARP
+	resendFirst = 200 * time.Millisecond // doubled with each attempt
+	resendLast  = 30 * time.Second       // then an end that nobody holds any more is given up
+	resendMost  = 2 * time.Minute
+)
+
+// End is one end of a connection.
+type End struct {
+	NIC  *NIC
+	Addr netip.Addr // on NIC
+
+	// Received and Ended are the owner's. Ended is called once, with the reason
+	// (ErrClosed when the other end closed it in order), unless this end closed it.
+	Received func(message any)
+	Ended    func(error)
+
+	peer    *End
+	queue   []queued
+	sending bool
+	gone    bool // closed here, or the process or the power is gone
+	index   int  // in the host's ends
+	boot    int  // of the host, when it was made
+}
+
+type queued struct {
+	message any
+	size    int
+	fin     bool
+}
+
+// Listen has every connection to the host handed to accept; nil: refused.
+func (h *Host) Listen(accept func(*End)) { h.accept = accept }
+
+// Dial connects from an address of the NIC to an address on its segment, and
+// calls done once with the end or the reason. It goes on trying as long as
+// the caller does not cancel.
+func (x *NIC) Dial(from, to netip.Addr, done func(*End, error)) (cancel func()) {
+	d := &dial{nic: x, from: from, to: to, done: done, since: x.Host.net.e.Now()}
+	d.attempt(synAgain)
+	return func() { d.over = true }
+}
+
+type dial struct {
+	nic      *NIC
+	from, to netip.Addr
+	done     func(*End, error)
+	since    time.Duration
+	over     bool
+}
+
+func (d *dial) end(e *End, err error) {
+	if d.over {
+		if e != nil {
+			e.Abort()
+		}
+		return
+	}
+	d.over = true
+	d.done(e, err)
+}
+
+// attempt sends a SYN to whoever took the address last.
+func (d *dial) attempt(again time.Duration) {
+	if d.over {
+		return
+	}
+	n := d.nic.Host.net
+	holders := d.nic.segment.holders[d.to]
+	if len(holders) == 0 && n.e.Now()-d.since >= unreachable {
+		d.end(nil, ErrUnreachable)
+		return
+	}
+	if len(holders) > 0 && d.nic.Has(d.from) {
+		target := holders[len(holders)-1]
+		n.send(d.nic, target, arpSize, whole(func() { d.arrived(target) }))
+	}
+	n.e.After(again, func() { d.attempt(2 * again) })
+}
+
+func (d *dial) arrived(target *NIC) {
+	n := d.nic.Host.net
+	if d.over || !target.Has(d.to) {
+		return
+	}
+	accept := target.Host.accept
+	n.send(target, d.nic, arpSize, whole(func() {
+		switch {
+		case d.over:
+		case accept == nil || target.Host.accept == nil:
+			d.end(nil, ErrRefused)
+		default:
+			mine, theirs := &End{NIC: d.nic, Addr: d.from}, &End{NIC: target, Addr: d.to}
+			mine.peer, theirs.peer = theirs, mine
+			mine.register()
+			theirs.register()
+			target.Host.accept(theirs)
+			d.end(mine, nil)
+		}
+	}))
+}
+
+func (e *End) register() {
+	h := e.NIC.Host
+	e.index, e.boot = len(h.ends), h.boots
+	h.ends = append(h.ends, e)
+}
+
+func (e *End) forget() {
+	e.gone, e.queue = true, nil
+	h := e.NIC.Host
+	last := h.ends[len(h.ends)-1]
+	h.ends[e.index], last.index = last, e.index
+	h.ends[len(h.ends)-1] = nil
+	h.ends = h.ends[:len(h.ends)-1]
+}
+
+// Peer is the name of the host at the other end.
+func (e *End) Peer() string { return e.peer.NIC.Host.Name }
+
+// Open says whether this end is still in use.
+func (e *End) Open() bool { return !e.gone }
+
+// PeerAddr is the address of the other end.
+func (e *End) PeerAddr() netip.Addr { return e.peer.Addr }
+
+// Send sends a message of a size in bytes; after the end it is dropped.
+func (e *End) Send(message any, size int) {
+	if e.gone {
+		return
+	}
+	e.queue = append(e.queue, queued{message: message, size: size})
+	e.pump(resendFirst)
+}
+
+// Close ends the connection in order, after what was sent.
+func (e *End) Close() {
+	if e.gone {
+		return
+	}
+	rest := append(e.queue, queued{fin: true, size: arpSize})
+	peer := e.peer
+	e.forget()
+	// The kernel goes on sending for an end that nobody holds any more.
+	ghost := &End{NIC: e.NIC, Addr: e.Addr, peer: peer, queue: rest, gone: true, boot: e.boot}
+	ghost.pump(resendFirst)
+}
+
+// Abort ends it at once: the other end hears of a reset, if that arrives.
+func (e *End) Abort() {
+	if e.gone {
+		return
+	}
+	e.forget()
+	e.NIC.Host.net.send(e.NIC, e.peer.NIC, arpSize, whole(func() { e.peer.fail(ErrReset) }))
+}
+
+// fail tells the owner that the connection is over.
+func (e *End) fail(err error) {
+	if e.gone {
+		return
+	}
+	e.forget()
+	if e.Ended != nil {
+		e.Ended(err)
+	}
+}
+
+// pump sends what is first in the queue, and then the next, until the queue is
+// empty. What does not arrive is sent again, later each time.
+func (e *End) pump(again time.Duration) {
+	if e.sending || len(e.queue) == 0 || e.boot != e.NIC.Host.boots {
+		return
+	}
+	if e.gone && again > resendLast { // nobody waits for it: Linux gives up
+		e.queue = nil
+		return
+	}
+	n, q := e.NIC.Host.net, e.queue[0]
+	e.sending = true
+	copies, arrived := 0, false
+	retry := func() {
+		n.e.After(again, func() {
+			e.sending = false
+			e.pump(min(2*again, resendMost))
+		})
+	}
+	if e.NIC.Has(e.Addr) {
+		copies = n.send(e.NIC, e.peer.NIC, q.size, func(ok bool) {
+			copies--
+			switch {
+			case arrived:
+			case ok && e.peer.NIC.Has(e.peer.Addr):
+				arrived = true
+				e.delivered(q)
+			case copies == 0:
+				retry()
+			}
+		})
+	}
+	if copies == 0 {
+		retry()
+	}
+}
+
+// delivered is at the receiver. A kernel that does not know the connection any
+// more says so.
+func (e *End) delivered(q queued) {
+	e.sending = false
+	if len(e.queue) > 0 {
+		e.queue = slices.Delete(e.queue, 0, 1)
+	}
+	switch {
+	case e.peer.gone:
+		e.NIC.Host.net.send(e.peer.NIC, e.NIC, arpSize, whole(func() { e.fail(ErrReset) }))
+	case q.fin:
+		e.peer.fail(ErrClosed)
+	case e.peer.Received != nil:
+		e.peer.Received(q.message)
+	}
+	e.pump(resendFirst)
+}
+
+// CloseAll ends the connections of a process that was killed: its kernel sends
+// a reset for each.
+func (h *Host) CloseAll() {
+	for len(h.ends) > 0 {
+		h.ends[len(h.ends)-1].Abort()
+	}
+}
+
+// PowerCut takes the power: nobody is told of anything.
+func (h *Host) PowerCut() {
+	h.Powered, h.accept = false, nil
+	h.boots++
+	for len(h.ends) > 0 {
+		h.ends[len(h.ends)-1].forget()
+	}
+	for _, x := range h.NICs {
+		x.SetAddresses(nil)
+		x.unwatch()
+		x.Up = false
+	}
+}

@@ -1,0 +1,313 @@
+// Package node is the shell around a simulated node: what core/node is on a
+// machine. It turns frames, timers, files and connections into events of the
+// boot machine and performs its effects, all in virtual time; core/unlock,
+// core/secure and core/managed/ledger run in it as they are.
+//
+//	ether ─ links, ARP, DHCP ─┐                   ┌─▶ ether
+//	engine ─ timers ──────────┼─▶ boot.Machine ───┼─▶ disk in memory
+//	answers of operations ────┘                   └─▶ operations ─▶ AC
+//
+// It promises that a kill, a power cut and a full disk do to the production
+// code what they do on a machine. It decides nothing. sshd, the sandbox and
+// virtual interfaces are not there: what asks for them is told so at once.
+package node
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/durable"
+	diskmem "github.com/g8os/g8os/core/durable/memory"
+	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/core/network/conflict"
+	"github.com/g8os/g8os/core/network/lease"
+	"github.com/g8os/g8os/core/unlock"
+	volmem "github.com/g8os/g8os/core/unlock/volume/memory"
+	"github.com/g8os/g8os/lab/sim/channel"
+	"github.com/g8os/g8os/lab/sim/engine"
+	"github.com/g8os/g8os/lab/sim/ether"
+)
+
+// Where a node's things are, as on a machine.
+const (
+	dir          = "/etc/g8os"
+	mount        = "/mnt/etc"
+	cipher       = dir + "/private"
+	netTOML      = dir + "/net.toml"
+	fallbackFile = dir + "/fallback-address"
+	sslDir       = mount + "/ssl"
+)
+
+// Watcher is told what an outsider could see, for facts and the history.
+type Watcher interface {
+	Phase(n *Node, phase boot.Phase)
+	Addresses(n *Node)
+	Trusts(n *Node, server string, genuine bool)
+	JobStarted(n *Node, id string)
+	Crashed(n *Node)
+}
+
+// Options are what nodes of a grid share, and what is a node's own.
+type Options struct {
+	Name    string
+	NetTOML string
+	Skew    time.Duration // of the clock when it first gets power
+	Epoch   time.Time     // the grid's time zero
+	Judge   *channel.Judge
+	Watcher Watcher
+	Log     *slog.Logger
+}
+
+// Node is one machine.
+type Node struct {
+	Host *ether.Host
+
+	o      Options
+	e      *engine.Engine
+	rng    engine.Stream
+	disk   *diskmem.Disk
+	clock  time.Duration // what the clock is ahead of the grid's time
+	volume *volmem.Volume
+
+	core *core // nil: g8os_core does not run
+}
+
+// core is one run of g8os_core.
+type core struct {
+	*Node
+	machine *boot.Machine
+	vault   *unlock.Vault
+	open    unlock.Result
+	ledger  *ledger.Ledger
+	jobs    map[string]*job
+
+	due        uint64 // number of the tick that counts
+	dueAt      time.Time
+	phase      boot.Phase
+	links      bool // a LinksChanged is on its way
+	operations map[int]*operation
+	sessions   map[int]*session
+	busy       []*operation // wait for the vault and the certificate
+	frozen     bool
+	missed     []func() // what happened while it was frozen
+	impostors  int      // below zero: numbers of operations that are no effects
+}
+
+// New puts a machine with NICs together: its disk has net.toml, it has no power.
+func New(e *engine.Engine, host *ether.Host, o Options) (*Node, error) {
+	n := &Node{Host: host, o: o, e: e, rng: e.Stream("node " + o.Name), clock: o.Skew}
+	choice := e.Stream("disk " + o.Name)
+	n.disk = diskmem.New(func(k int) int { return choice.IntN(k) })
+	if err := n.disk.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	n.disk.SyncAll()
+	if err := durable.Write(n.disk, netTOML, []byte(o.NetTOML), 0o644); err != nil {
+		return nil, fmt.Errorf("net.toml of %s: %w", o.Name, err)
+	}
+	for _, x := range host.NICs {
+		x.HeardARP = func(p conflict.Packet) { n.happens(boot.HeardARP{Interface: x.Name, Packet: p}) }
+		x.HeardDHCP = func(m lease.Message) { n.happens(boot.HeardDHCP{Interface: x.Name, Message: m}) }
+	}
+	return n, nil
+}
+
+// Name of the node.
+func (n *Node) Name() string { return n.o.Name }
+
+// Disk is the machine's disk, to damage and to fill.
+func (n *Node) Disk() *diskmem.Disk { return n.disk }
+
+// KeyFiles are the paths of the files that damage is done to.
+func KeyFiles() (slots, certificate string) { return dir + "/keyslots", sslDir + "/client.crt" }
+
+// Volume is what a process sees of the disk: below the mount point the content
+// of the private volume while it is open.
+func (n *Node) Volume() durable.Disk {
+	if n.volume == nil {
+		return n.disk
+	}
+	return n.volume.Disk()
+}
+
+// Now is the node's clock. Set repairs it (core/clock.Clock).
+func (n *Node) Now() time.Time { return n.monotonic().Add(n.clock) }
+
+// Set sets the node's clock.
+func (n *Node) Set(t time.Time) error {
+	n.clock = t.Sub(n.monotonic())
+	return nil
+}
+
+// Jump moves the node's clock.
+func (n *Node) Jump(by time.Duration) { n.clock += by }
+
+// monotonic is what the boot machine goes by: it does not jump with the clock.
+func (n *Node) monotonic() time.Time { return n.o.Epoch.Add(n.e.Now()) }
+
+// Running says whether g8os_core runs and is not frozen.
+func (n *Node) Running() bool { return n.core != nil && !n.core.frozen }
+
+// Managed says whether it is.
+func (n *Node) Managed() bool { return n.core != nil && n.core.machine.Managed() }
+
+// Status is what g8os_core says of itself; zero when it does not run.
+func (n *Node) Status() api.Status {
+	if n.core == nil {
+		return api.Status{}
+	}
+	s := n.core.machine.Status()
+	if n.core.vault != nil {
+		s.Fingerprint = n.core.vault.Device().Fingerprint()
+	}
+	return s
+}
+
+// PowerOn boots the machine, unless it has power.
+func (n *Node) PowerOn() {
+	if n.Host.Powered {
+		return
+	}
+	n.Host.Powered = true
+	n.volume = volmem.New(n.disk, cipher, mount)
+	n.Start()
+}
+
+// PowerCut takes the power: what was not synced is lost or not, as it comes.
+func (n *Node) PowerCut() {
+	if !n.Host.Powered {
+		return
+	}
+	n.crash()
+	n.Host.PowerCut()
+	n.disk.PowerCut()
+	n.volume = nil
+	n.o.Watcher.Addresses(n)
+}
+
+// Kill ends g8os_core as SIGKILL does: its connections are reset, addresses
+// and the open volume stay.
+func (n *Node) Kill() {
+	if n.core == nil {
+		return
+	}
+	n.crash()
+	for _, x := range n.Host.NICs {
+		x.Watch(nil, false)
+	}
+	n.Host.CloseAll()
+}
+
+func (n *Node) crash() {
+	c := n.core
+	if c == nil {
+		return
+	}
+	n.core = nil
+	for _, op := range c.inOrder() {
+		op.proc.Kill()
+	}
+	for _, id := range sorted(c.jobs) {
+		c.jobs[id].proc.Kill()
+	}
+	n.o.Watcher.Crashed(n)
+}
+
+// Start starts g8os_core on a machine with power, unless it runs.
+func (n *Node) Start() {
+	if n.core != nil || !n.Host.Powered {
+		return
+	}
+	c := &core{
+		Node: n, ledger: ledger.New(), jobs: map[string]*job{},
+		operations: map[int]*operation{}, sessions: map[int]*session{},
+	}
+	c.machine = boot.New(boot.Config{
+		Hostname: n.o.Name, Seed: n.rng.Uint64(), LastFallback: n.lastFallback(), Touched: n.touched(),
+		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,
+	})
+	n.core = c
+	c.linksChanged()
+}
+
+// touched are the NICs on which an earlier run left something.
+func (n *Node) touched() (names []string) {
+	for _, x := range n.Host.NICs {
+		if len(x.Addresses()) > 0 {
+			names = append(names, x.Name)
+		}
+	}
+	return names
+}
+
+func (n *Node) lastFallback() netip.Addr {
+	b, err := n.disk.ReadFile(fallbackFile)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a, _ := netip.ParseAddr(strings.TrimSpace(string(b)))
+	return a
+}
+
+// Freeze stops g8os_core as SIGSTOP does; Thaw lets it go on: what happened
+// meanwhile happens to it then.
+func (n *Node) Freeze() {
+	if n.core != nil {
+		n.core.frozen = true
+	}
+}
+
+// Thaw undoes Freeze.
+func (n *Node) Thaw() {
+	c := n.core
+	if c == nil || !c.frozen {
+		return
+	}
+	c.frozen = false
+	missed := c.missed
+	c.missed = nil
+	for _, do := range missed {
+		if n.core == c {
+			do()
+		}
+	}
+}
+
+// DropVolume has the daemon of the private volume die.
+func (n *Node) DropVolume() {
+	if n.volume != nil {
+		n.volume.Kill()
+		n.happens(boot.VolumeLost{Err: "its daemon has ended"})
+	}
+}
+
+// Cable pulls a cable or puts it back.
+func (n *Node) Cable(nic string, in bool) {
+	for _, x := range n.Host.NICs {
+		if x.Name == nic && x.Cable != in {
+			x.Cable = in
+			n.linksChanged()
+		}
+	}
+}
+
+// Move plugs a NIC into another segment.
+func (n *Node) Move(nic string, to *ether.Segment) {
+	for _, x := range n.Host.NICs {
+		if x.Name == nic {
+			n.Cable(nic, false)
+			x.Move(to)
+			n.o.Watcher.Addresses(n)
+			n.Cable(nic, true)
+		}
+	}
+}
+
+// random is where the production code takes its randomness from.
+func (n *Node) random() io.Reader { return n.rng }
