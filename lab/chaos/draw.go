@@ -76,6 +76,13 @@ func (d *drawer) node(f *fault.Fault, r *rand.Rand) string {
 			return "the grid has one segment"
 		}
 		f.To = oneOf(others, r)
+	case fault.Impostor:
+		if len(d.grid.Nodes) == 1 {
+			return "the grid has one node"
+		}
+		for f.To = f.On; f.To == f.On; {
+			f.To = oneOf(d.grid.Nodes, r).Name
+		}
 	}
 	return ""
 }

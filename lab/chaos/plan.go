@@ -62,7 +62,7 @@ var plans = []Plan{
 	{Name: "restart-storm", Doc: "the AC and crowds of nodes are killed and come back at once", Crowd: true,
 		Kinds: []Weighted{{fault.Kill, 2}, {fault.Power, 1}, {fault.ACKill, 2}, {ac.Outage, 1}}},
 	{Name: "identity", Doc: "certificates, key slots, clocks and the AC's own identity are damaged; strangers pose as an AC",
-		Kinds: even(fault.DamageSlot, fault.DamageCert, fault.Clock, fault.Stranger, ac.Revoke, ac.RefuseUnlock, ac.ExpiredCert, ac.WrongCA, ac.ClockSkew)},
+		Kinds: even(fault.DamageSlot, fault.DamageCert, fault.Clock, fault.Stranger, fault.Thief, fault.Impostor, ac.Revoke, ac.RefuseUnlock, ac.ExpiredCert, ac.WrongCA, ac.ClockSkew)},
 }
 
 // Plans lists all named plans.

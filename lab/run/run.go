@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/g8os/g8os/lab/fault"
@@ -48,7 +49,8 @@ type Options struct {
 	JobLasts fault.Duration `json:"job_lasts,omitempty"`
 	// Seed draws when and where jobs are started.
 	Seed uint64 `json:"seed,omitempty"`
-	// Excused are nodes that need not be managed in the end.
+	// Excused are nodes that need not be managed in the end, besides those that
+	// the schedule clones: they wait for an operator.
 	Excused []string `json:"excused,omitempty"`
 
 	// Tell is told what happens, as it happens; may be nil.
@@ -142,6 +144,7 @@ func Run(ctx context.Context, g grid.Grid, s fault.Schedule, o Options) (*Result
 	if o.Tell == nil {
 		o.Tell = func(Note) {}
 	}
+	o.Excused = slices.Concat(o.Excused, cloned(s))
 	r := newRunner(g, s, o)
 	err := r.loop(ctx)
 	if err != nil {
@@ -149,6 +152,18 @@ func Run(ctx context.Context, g grid.Grid, s fault.Schedule, o Options) (*Result
 		r.rescue(ctx)
 	}
 	return r.finish(), nil
+}
+
+// cloned are the nodes whose identity will have been alive twice: original and
+// clone both are held back until an operator says which is which.
+func cloned(s fault.Schedule) []string {
+	var all []string
+	for _, t := range s {
+		if t.Fault.Kind == fault.Clone {
+			all = append(all, t.Fault.On)
+		}
+	}
+	return all
 }
 
 // loop does what the agenda asks for until it asks for nothing more.

@@ -86,6 +86,7 @@ func TestVerdicts(t *testing.T) {
 		}, Options{}, Violated, "1m3s: proved-unlock: a share of office-1 left while it was pending"},
 		{"no recovery", func(g *scripted) { g.stuck = "kill" }, Options{Settle: fault.Duration(10 * time.Second)}, Violated, `1m18s: recovers: office-1 is in down, 10s after`},
 		{"excused", func(g *scripted) { g.stuck = "kill" }, Options{Excused: []string{"office-1"}}, Passed, ""},
+		{"cloned", func(g *scripted) { g.stuck = fault.Clone }, Options{}, Passed, ""},
 		{"a job nobody hears of", func(g *scripted) { g.lost = true }, Options{Jobs: fault.Duration(time.Second)}, Violated, "nobody was told what became of it"},
 		{"a fault that was not had", func(g *scripted) { g.refuse = "kill" }, Options{}, BrokenOff, "1 of 1 faults were not in force; the first: kill on=office-1 for=3s: it cannot be now"},
 		{"never ready", func(g *scripted) {
@@ -95,7 +96,11 @@ func TestVerdicts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newScripted(t)
 			tt.change(g)
-			r, err := Run(t.Context(), g, schedule(t, "5s kill on=office-1 for=3s"), tt.o)
+			s := "5s kill on=office-1 for=3s"
+			if g.stuck == fault.Clone {
+				s = "5s clone on=office-1 for=3s"
+			}
+			r, err := Run(t.Context(), g, schedule(t, s), tt.o)
 			if err != nil || r.Verdict != tt.verdict || !strings.Contains(r.Why, tt.why) {
 				t.Errorf("%s: %s, %v; want %s: %s", r.Verdict, r.Why, err, tt.verdict, tt.why)
 			}
