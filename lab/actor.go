@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,15 @@ func (a *Actor) Tell(ctx context.Context, words ...string) error {
 
 // Log lists what the actor has noted so far, of one kind or (empty) of all.
 func (a *Actor) Log(kind string) ([]Happening, error) {
-	f, err := os.Open(a.LogPath())
+	return readHappenings(a.LogPath(), a.from, kind)
+}
+
+// ReadHappenings lists all that the actors of a log have noted; one that does
+// not exist is empty.
+func ReadHappenings(path string) ([]Happening, error) { return readHappenings(path, 0, "") }
+
+func readHappenings(path string, from int64, kind string) ([]Happening, error) {
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -103,7 +112,7 @@ func (a *Actor) Log(kind string) ([]Happening, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if _, err := f.Seek(a.from, 0); err != nil {
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
 		return nil, err
 	}
 	var all []Happening
@@ -116,6 +125,12 @@ func (a *Actor) Log(kind string) ([]Happening, error) {
 		}
 	}
 	return all, lines.Err()
+}
+
+// Time is when it happened.
+func (h Happening) Time() time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, fmt.Sprint(h["time"]))
+	return t
 }
 
 // End ends the actor and waits for it; its host stays. One that has ended is

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/g8os/g8os/ac-mock/client"
 )
 
 // contextDir is where g8os looks for contexts after the operator's own.
@@ -55,6 +57,15 @@ func contextMark(lab string) []byte { return []byte("# Made by g8lab for lab " +
 
 func contextPath(lab string) string { return filepath.Join(contextDir, lab+".toml") }
 
+// context is who the operator is to this AC.
+func (a *AC) context() client.Context {
+	operators := filepath.Dir(a.CAPath())
+	return client.Context{
+		AC: []string{a.URL()}, CA: a.CAPath(),
+		Certificate: filepath.Join(operators, "admin.crt"), Key: filepath.Join(operators, "admin.key"),
+	}
+}
+
 // writeContext tells g8os on the host where the AC is and who the operator is.
 func (a *AC) writeContext() error {
 	path := contextPath(a.lab.Name())
@@ -65,9 +76,8 @@ func (a *AC) writeContext() error {
 	if err := os.MkdirAll(contextDir, 0o755); err != nil {
 		return fmt.Errorf("context of lab %s: %w", a.lab.Name(), err)
 	}
-	operators := filepath.Dir(a.CAPath())
-	text := fmt.Appendf(mark, "ac = [%q]\nca = %q\ncertificate = %q\nkey = %q\n", a.URL(), a.CAPath(),
-		filepath.Join(operators, "admin.crt"), filepath.Join(operators, "admin.key"))
+	c := a.context()
+	text := fmt.Appendf(mark, "ac = [%q]\nca = %q\ncertificate = %q\nkey = %q\n", c.AC[0], c.CA, c.Certificate, c.Key)
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
 		return fmt.Errorf("context of lab %s: %w", a.lab.Name(), err)
 	}

@@ -25,11 +25,7 @@ type (
 // Client speaks to the AC as its first operator, over the port on 127.0.0.1.
 // Close it.
 func (a *AC) Client() (*client.Client, error) {
-	c, err := client.Load(contextPath(a.lab.Name()))
-	if err != nil {
-		return nil, err
-	}
-	return client.New(c)
+	return client.New(a.context())
 }
 
 // ask opens a client for one question.
@@ -76,6 +72,12 @@ func (a *AC) Audit(ctx context.Context, n *Node) ([]AuditEntry, error) {
 	return ask(a, func(c *client.Client) ([]AuditEntry, error) { return c.Audit(ctx, ref, 0, 0) })
 }
 
+// AuditAfter returns the AC's decisions about all nodes after one of them,
+// oldest first.
+func (a *AC) AuditAfter(ctx context.Context, seq uint64) ([]AuditEntry, error) {
+	return ask(a, func(c *client.Client) ([]AuditEntry, error) { return c.Audit(ctx, "", seq, 0) })
+}
+
 // Arm makes the AC misbehave from now on, towards some nodes or, without any,
 // towards all. See ac-mock/fault for the names.
 func (a *AC) Arm(ctx context.Context, name string, towards ...*Node) error {
@@ -110,7 +112,13 @@ func (a *AC) Exec(ctx context.Context, n *Node, argv ...string) (Result, error) 
 // ExecJob is Exec with a job id of the caller's: asked for again, it does not
 // run twice. The job goes on when ctx ends. Output is written as it comes.
 func (a *AC) ExecJob(ctx context.Context, n *Node, job string, out io.Writer, argv ...string) (code int, err error) {
+	return a.FollowJob(ctx, n, job, out, nil, argv...)
+}
+
+// FollowJob is ExecJob that tells once the AC has taken the job. An error that
+// wraps client.ErrJob is the job's, any other one that of the way there.
+func (a *AC) FollowJob(ctx context.Context, n *Node, job string, out io.Writer, taken func(), argv ...string) (code int, err error) {
 	return ask(a, func(c *client.Client) (int, error) {
-		return c.Exec(ctx, string(n.ID()), api.ExecRequest{Argv: argv}, client.ExecOptions{Job: job, Keep: true, Stdout: out})
+		return c.Exec(ctx, string(n.ID()), api.ExecRequest{Argv: argv}, client.ExecOptions{Job: job, Keep: true, Stdout: out, Taken: taken})
 	})
 }

@@ -24,6 +24,7 @@ type ExecOptions struct {
 	Keep   bool   // let the job go on when ctx ends; otherwise it is stopped
 	Stdout io.Writer
 	Stderr io.Writer
+	Taken  func() // called once the AC has taken the job; may be nil
 }
 
 // Exec runs a command on a node and returns its exit code. Output is written
@@ -44,6 +45,9 @@ func (c *Client) Exec(ctx context.Context, ref string, req api.ExecRequest, o Ex
 	defer res.Body.Close()
 	var end api.ExecEvent
 	err = lines(res.Body, func(e api.ExecEvent) error {
+		if e.Job != "" && o.Taken != nil {
+			o.Taken()
+		}
 		if e.Done {
 			end = e
 			return errEnded
