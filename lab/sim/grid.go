@@ -190,4 +190,3 @@ func (w *World) History() []grid.Event { return slices.Clip(w.seen.history) }
 
 // Close implements grid.Grid.
 func (w *World) Close(ctx context.Context) error { return w.HealAll(ctx) }
-

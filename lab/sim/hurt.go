@@ -177,7 +177,9 @@ func (w *World) playAC(a *active) (func() error, error) {
 		return nil, err
 	}
 	party.Squat(x, fallbackAC.Addr())
-	party.Play(x, chain, func(peer, what string) { w.event(x.Host.Name, "note", "%s was asked for %s by %s", x.Host.Name, what, peer) })
+	party.Play(x, chain, func(peer, what string) {
+		w.event(x.Host.Name, "note", "%s was asked for %s by %s", x.Host.Name, what, peer)
+	})
 	return always(func() { party.Leave(x) }), nil
 }
 
@@ -276,4 +278,3 @@ func (w *World) arm(a *active, meant []*controller.Controller) (func() error, er
 		return nil
 	}, nil
 }
-

@@ -89,6 +89,7 @@ type run struct {
 	missed   []func()
 	settling time.Duration // when the registry is settled next
 	soon     bool
+	heard    struct{ ca, node int64 } // revisions of the store up to which news were heard
 }
 
 // New makes an AC that does not run.
@@ -161,6 +162,7 @@ func (c *Controller) Start() error {
 	if r.own, err = r.ca.Server(ca.ServerOptions{Name: c.o.Name}); err != nil {
 		return fmt.Errorf("start AC %s: %w", c.o.Name, err)
 	}
+	r.heard.ca, r.heard.node = r.ca.Revision(), r.registry.Revision()
 	c.run = r
 	c.Host.Powered = true
 	c.Host.Listen(func(end *ether.End) { r.accept(end) })
@@ -276,16 +278,20 @@ func (c *Controller) News() {
 	}
 	r.lets(func() {
 		ctx := context.Background()
-		before := r.ca.Revision()
-		if b := r.o.Store.Since("ca/", before+1); len(b.Events) > 0 || b.Err != nil {
+		if b := r.o.Store.Since("ca/", r.heard.ca+1); len(b.Events) > 0 || b.Err != nil {
 			_ = r.ca.Take(ctx, b) // what cannot be read now is read with the next news
+			r.heard.ca = max(b.Revision, r.ca.Revision())
 			r.recheck()
+		} else {
+			r.heard.ca = max(b.Revision, r.heard.ca)
 		}
-		b := r.o.Store.Since("node/", r.registry.Revision()+1)
+		b := r.o.Store.Since("node/", r.heard.node+1)
 		if b.Err != nil {
 			_ = r.registry.Reload(ctx)
-		} else if len(b.Events) > 0 {
+			r.heard.node = r.registry.Revision()
+		} else {
 			_ = r.registry.Take(b)
+			r.heard.node = max(b.Revision, r.heard.node)
 		}
 		r.revokedNow()
 	})

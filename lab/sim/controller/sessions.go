@@ -56,7 +56,7 @@ func (k *conn) open() {
 	if r.Faults.Active(fault.LoseSession, s.node, now) {
 		r.after(fault.SessionLife, s.cut)
 	}
-	r.after(max(cert.NotAfter.Sub(now), 0)+1, r.recheck)
+	r.after(max(cert.NotAfter.Sub(now), 0)+1, func() { r.recheckOne(s) }) // a certificate runs out without an event
 }
 
 func (s *session) send(f channel.Frame) { s.conn.end.Send(f, channel.FrameSize+len(f.Data)) }
@@ -133,9 +133,13 @@ func (r *run) revokedNow() {
 // recheck ends the sessions whose certificate does not hold any more.
 func (r *run) recheck() {
 	for _, s := range r.inOrder() {
-		if err := r.registry.Holds(s.node, s.cert); err != nil {
-			s.leave(api.CloseRevoked)
-		}
+		r.recheckOne(s)
+	}
+}
+
+func (r *run) recheckOne(s *session) {
+	if r.sessions[s.node] == s && r.registry.Holds(s.node, s.cert) != nil {
+		s.leave(api.CloseRevoked)
 	}
 }
 
