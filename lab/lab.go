@@ -81,10 +81,11 @@ type state struct {
 	// ImageDir has what virtual machines boot; Cold ones are no clones.
 	ImageDir string                  `json:"image_dir,omitempty"`
 	Cold     bool                    `json:"cold,omitempty"`
-	Forward  map[string]int          `json:"forward"`         // AC → port on 127.0.0.1
-	Cuts     map[string][]fabric.Cut `json:"cuts"`            // by segment
-	Hosts    []topology.Machine      `json:"hosts"`           // other machines, added later
-	Moved    map[string]string       `json:"moved,omitempty"` // NODE/NIC → the segment it was plugged into
+	Forward  map[string]int          `json:"forward"`            // AC → port on 127.0.0.1
+	Cuts     map[string][]fabric.Cut `json:"cuts"`               // by segment
+	Impaired map[string][]Impairment `json:"impaired,omitempty"` // by segment
+	Hosts    []topology.Machine      `json:"hosts"`              // other machines, added later
+	Moved    map[string]string       `json:"moved,omitempty"`    // NODE/NIC → the segment it was plugged into
 }
 
 const stateFile = "lab.json"
@@ -265,12 +266,25 @@ func (l *Lab) fabric(segment string) (*fabric.Switch, error) {
 	return fabric.Open(m, l.machineDir(m.Name)), nil
 }
 
-// change changes the state and writes it down.
+// change changes the state and writes it down. What other processes have
+// changed since it was read is taken in first.
 func (l *Lab) change(f func(*state)) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f(&l.st)
-	return l.rec.Save(stateFile, l.st)
+	return l.rec.Alone(stateFile, func() error {
+		var now state
+		if err := l.rec.Load(stateFile, &now); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.st.takeIn(now)
+		f(&l.st)
+		return l.rec.Save(stateFile, l.st)
+	})
+}
+
+// takeIn makes what changes while a lab is up that of a newer state.
+func (st *state) takeIn(now state) {
+	st.Forward, st.Cuts, st.Impaired, st.Hosts, st.Moved = now.Forward, now.Cuts, now.Impaired, now.Hosts, now.Moved
 }
 
 // samePlan reports whether two plans ask for the same lab.

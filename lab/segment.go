@@ -8,9 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/g8os/g8os/lab/fabric"
 	"github.com/g8os/g8os/lab/machine"
-	"github.com/g8os/g8os/lab/record"
 	"github.com/g8os/g8os/lab/topology"
 )
 
@@ -22,10 +20,6 @@ type Segment struct {
 	lab  *Lab
 	plan topology.Segment
 }
-
-// Cut stops frames on a segment, one way, from one machine (node, AC or host)
-// to another; an empty name means everybody.
-type Cut = fabric.Cut
 
 // Name of the segment.
 func (s *Segment) Name() string { return s.plan.Name }
@@ -108,55 +102,10 @@ func (s *Segment) signalDHCP(ctx context.Context, sig syscall.Signal) error {
 	return err
 }
 
-// Cut adds cuts to those in force. It returns once the switch has confirmed.
-func (s *Segment) Cut(ctx context.Context, cuts ...Cut) error {
-	return s.setCuts(ctx, append(slices.Clone(s.Cuts()), cuts...))
-}
-
-// Isolate cuts a machine off the segment, both ways.
-func (s *Segment) Isolate(ctx context.Context, name string) error {
-	return s.Cut(ctx, Cut{From: name}, Cut{To: name})
-}
-
-// Heal removes all cuts of the segment.
-func (s *Segment) Heal(ctx context.Context) error { return s.setCuts(ctx, nil) }
-
-// Cuts are those in force.
-func (s *Segment) Cuts() []Cut {
-	s.lab.mu.Lock()
-	defer s.lab.mu.Unlock()
-	return slices.Clone(s.lab.st.Cuts[s.Name()])
-}
-
-func (s *Segment) setCuts(ctx context.Context, cuts []Cut) error {
-	for _, c := range cuts {
-		for _, name := range []string{c.From, c.To} {
-			if name != "" && !s.has(name) {
-				return fmt.Errorf("segment %s: cut off %q: %w %s, or it has no NIC there", s.Name(), name, ErrUnknown, s.lab.Name())
-			}
-		}
-	}
-	sw, err := s.lab.fabric(s.Name())
-	if err != nil {
-		return err
-	}
-	kind := "fault"
-	if len(cuts) == 0 {
-		kind = "heal"
-	}
-	if err := s.lab.rec.Note(record.Event{Time: now(), Kind: kind, Note: fmt.Sprintf("segment %s: cuts %v", s.Name(), cuts)}); err != nil {
-		return err
-	}
-	if err := s.lab.change(func(st *state) { st.Cuts[s.Name()] = cuts }); err != nil {
-		return err
-	}
-	return sw.SetCuts(ctx, s.Name(), cuts)
-}
-
 // has reports whether a machine has a NIC on the segment.
 func (s *Segment) has(name string) bool {
 	p := s.lab.st.Plan
-	for _, m := range slices.Concat(p.Nodes, p.ACs, p.DHCP, s.lab.hosts()) {
+	for _, m := range slices.Concat(s.lab.nodes(), p.ACs, p.DHCP, s.lab.hosts()) {
 		if m.Name == name && slices.ContainsFunc(m.Ports, func(q topology.Port) bool { return q.Segment == s.Name() }) {
 			return true
 		}

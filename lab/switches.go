@@ -60,14 +60,5 @@ func (l *Lab) buildSwitch(ctx context.Context, segment string) error {
 	if err := s.Connect(ctx, l.Name(), []string{segment}, nil); err != nil {
 		return err
 	}
-	return l.restoreCuts(ctx, s, segment)
-}
-
-// restoreCuts puts the cuts of a segment back in force.
-func (l *Lab) restoreCuts(ctx context.Context, s *fabric.Switch, segment string) error {
-	cuts := l.Segment(segment).Cuts()
-	if len(cuts) == 0 {
-		return nil
-	}
-	return s.SetCuts(ctx, segment, cuts)
+	return l.Segment(segment).restore(ctx, s)
 }

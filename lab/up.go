@@ -251,7 +251,7 @@ func (l *Lab) plug(ctx context.Context, off []topology.Machine, makers []*machin
 	return g.Wait()
 }
 
-// connect attaches new ports to a segment and puts its cuts back in force.
+// connect attaches new ports to a segment and puts back in force what is wrong with it.
 func (l *Lab) connect(ctx context.Context, segment string, ports []fabric.Port) error {
 	sw, err := l.fabric(segment)
 	if err != nil {
@@ -260,7 +260,7 @@ func (l *Lab) connect(ctx context.Context, segment string, ports []fabric.Port) 
 	if err := sw.Connect(ctx, l.Name(), nil, ports); err != nil {
 		return err
 	}
-	return l.restoreCuts(ctx, sw, segment)
+	return l.Segment(segment).restore(ctx, sw)
 }
 
 // ports are a machine's NICs as the switches know them.

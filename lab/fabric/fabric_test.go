@@ -1,10 +1,6 @@
 package fabric
 
-import (
-	"slices"
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestNamesFit(t *testing.T) {
 	seen := map[string]string{}
@@ -42,39 +38,6 @@ func TestParsePorts(t *testing.T) {
 	for _, bad := range []string{"", "[]x", `{"data":[["a"]]}`} {
 		if _, err := parsePorts([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
-		}
-	}
-}
-
-func TestFlows(t *testing.T) {
-	ports := []Attached{
-		{Port: Port{Machine: "a", MAC: "aa"}, Number: 1},
-		{Port: Port{Machine: "b", MAC: "bb"}, Number: 2},
-		{Port: Port{Machine: "c", MAC: "cc"}, Number: 3},
-	}
-	const many = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"
-	tests := []struct {
-		name string
-		cuts []Cut
-		want []string
-	}{
-		{"none", nil, nil},
-		{"one way", []Cut{{"a", "b"}}, []string{
-			"priority=1000,in_port=1," + many + ",actions=output:3",
-			"priority=1000,in_port=1,dl_dst=bb,actions=drop"}},
-		{"from one", []Cut{{"a", ""}}, []string{"priority=1001,in_port=1,actions=drop"}},
-		{"to one", []Cut{{"", "a"}}, []string{
-			"priority=1000,in_port=2," + many + ",actions=output:3",
-			"priority=1000,in_port=2,dl_dst=aa,actions=drop",
-			"priority=1000,in_port=3," + many + ",actions=output:2",
-			"priority=1000,in_port=3,dl_dst=aa,actions=drop"}},
-		{"everybody", []Cut{{"", ""}}, []string{
-			"priority=1001,in_port=1,actions=drop", "priority=1001,in_port=2,actions=drop", "priority=1001,in_port=3,actions=drop"}},
-	}
-	for _, tt := range tests {
-		want := append([]string{"priority=0,actions=NORMAL"}, tt.want...)
-		if got := flows(tt.cuts, ports); !slices.Equal(got, want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", tt.name, strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
 }

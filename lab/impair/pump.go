@@ -4,13 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/g8os/g8os/lab/impair/link"
+	"github.com/g8os/g8os/lab/impair/thread"
 )
 
 const (
@@ -53,13 +53,10 @@ func (p *pump) stats() Stats {
 	return s
 }
 
-// run pumps on a thread of its own: the runtime's timers are a millisecond late,
-// and so are those of the kernel by 50 µs unless it is told (prctl(2),
-// PR_SET_TIMERSLACK).
+// run pumps on a punctual thread of its own.
 func (p *pump) run() error {
-	runtime.LockOSThread()
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("timer slack: %w", err)
+	if err := thread.Punctual(); err != nil {
+		return err
 	}
 	fds := []unix.PollFd{{Fd: int32(p.tap), Events: unix.POLLIN}}
 	for {

@@ -19,12 +19,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/g8os/g8os/lab/impair/link"
+	"github.com/g8os/g8os/lab/impair/thread"
 )
 
 // Plan is what is sent.
@@ -34,22 +34,23 @@ type Plan struct {
 	Gap    time.Duration // from one frame to the next
 	Wait   time.Duration // for what is late, after the last was sent
 	Skip   int           // frames that a rate lets through at once: they are not counted as its
+	Twice  bool          // wait for copies, when all frames have arrived
 }
 
 const (
 	header   = 14
 	minSize  = header + 46 // the least that Ethernet knows
 	fullSize = 1514
-	gap      = 250 * time.Microsecond
+	gap      = 500 * time.Microsecond // a switch whose processor is busy queues a few hundred
 	longest  = time.Second            // of sending
 	window   = 400 * time.Millisecond // in which a rate is measured
-	slack    = 30 * time.Millisecond  // of two switches and two schedulers
+	slack    = 100 * time.Millisecond // of a switch and two ends whose processors are busy
 )
 
 // PlanFor is how to find out whether a link is as bad as asked for: a thousand
 // frames, fewer where less would do or a rate is in their way.
 func PlanFor(s link.Spec) Plan {
-	p := Plan{Frames: 1000, Size: minSize, Gap: gap, Wait: s.Delay + s.Jitter + slack}
+	p := Plan{Frames: 1000, Size: minSize, Gap: gap, Wait: s.Delay + s.Jitter + slack, Twice: s.Duplicate > 0}
 	if s.Reorder > 0 {
 		p.Wait += max(s.ReorderBy, link.DefaultReorderBy)
 	}
@@ -93,8 +94,9 @@ type Ends struct {
 func Run(ctx context.Context, p Plan, e Ends) (Result, error) {
 	m := marker{from: e.From, to: e.To, size: p.Size, run: rand.Uint64()}
 	t := newTally(p)
+	e.Receive.begin()
 	start := time.Now()
-	sent := make(chan error, 1)
+	sent, received := make(chan error, 1), make(chan error, 1)
 	end := make(chan struct{})
 	go func() {
 		sent <- send(ctx, p, m, e.Send, start, t)
@@ -105,7 +107,8 @@ func Run(ctx context.Context, p Plan, e Ends) (Result, error) {
 		}
 		e.Receive.stop()
 	}()
-	err := receive(e.Receive, m, start, t)
+	go func() { received <- receive(e.Receive, m, start, t) }()
+	err := <-received
 	close(end)
 	if err = errors.Join(<-sent, err, ctx.Err()); err != nil {
 		return Result{}, fmt.Errorf("send %d marked frames from %s to %s: %w", p.Frames, e.From, e.To, err)
@@ -113,10 +116,9 @@ func Run(ctx context.Context, p Plan, e Ends) (Result, error) {
 	return t.result(), nil
 }
 
-// send keeps its pace on a thread of its own, which ends with it.
+// send keeps its pace on a punctual thread of its own, which ends with it.
 func send(ctx context.Context, p Plan, m marker, put func([]byte) error, start time.Time, t *tally) error {
-	runtime.LockOSThread()
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+	if err := thread.Punctual(); err != nil {
 		return err
 	}
 	frame := make([]byte, m.size)
@@ -137,10 +139,11 @@ func send(ctx context.Context, p Plan, m marker, put func([]byte) error, start t
 	return nil
 }
 
-// receive counts until the socket is stopped, or all has come that can.
+// receive counts, on such a thread too, until the socket is stopped, or all has come that can.
 func receive(s *Socket, m marker, start time.Time, t *tally) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if err := thread.Punctual(); err != nil {
+		return err
+	}
 	buf := make([]byte, 2048)
 	for {
 		n, err := s.read(buf)
@@ -152,6 +155,9 @@ func receive(s *Socket, m marker, start time.Time, t *tally) error {
 		}
 		if seq, damaged, ok := m.read(buf[:n]); ok {
 			t.receive(int(seq), time.Since(start), damaged)
+			if t.whole() {
+				return nil
+			}
 		}
 	}
 }

@@ -44,6 +44,7 @@ func TestTally(t *testing.T) {
 	for i := range 5 {
 		y.send(time.Duration(i) * ms)
 	}
+	y.plan.Frames = 4
 	for _, a := range []struct {
 		seq     int
 		at      time.Duration
@@ -54,6 +55,12 @@ func TestTally(t *testing.T) {
 	want := Result{Sent: 5, Arrived: 4, Twice: 1, Damaged: 1, Overtaken: 1, Delay: 13 * ms, Least: 10 * ms, Most: 14 * ms, Rate: 4_000_000}
 	if got := y.result(); got != want || got.Lost() != 1 {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if !y.whole() {
+		t.Error("4 frames have arrived, and more are waited for")
+	}
+	if y.plan.Twice = true; y.whole() {
+		t.Error("copies are not waited for")
 	}
 	if got := newTally(Plan{Size: 1000}).result(); got != (Result{}) {
 		t.Errorf("of nothing: got %+v", got)
@@ -68,14 +75,15 @@ func TestPlans(t *testing.T) {
 		spec link.Spec
 		want Plan
 	}{
-		{link.Spec{}, Plan{10, minSize, gap, slack, 0}},
-		{link.Spec{Loss: 100}, Plan{100, minSize, gap, slack, 0}},
-		{link.Spec{Loss: 1}, Plan{1000, minSize, gap, slack, 0}},
-		{link.Spec{Delay: 10 * ms, Jitter: 5 * ms}, Plan{100, minSize, gap, slack + 15*ms, 0}},
-		{link.Spec{Reorder: 1}, Plan{1000, minSize, gap, slack + 10*ms, 0}},
-		{link.Spec{Rate: 8e6}, Plan{1000, minSize, gap, slack, 0}},
-		{link.Spec{Rate: 96e3, Loss: 1}, Plan{100, minSize, 10 * ms, slack, 0}},
-		{link.Spec{Rate: 1, Loss: 1}, Plan{2, minSize, 960 * time.Second, slack, 0}},
+		{link.Spec{}, Plan{10, minSize, gap, slack, 0, false}},
+		{link.Spec{Loss: 100}, Plan{100, minSize, gap, slack, 0, false}},
+		{link.Spec{Loss: 1}, Plan{1000, minSize, gap, slack, 0, false}},
+		{link.Spec{Delay: 10 * ms, Jitter: 5 * ms}, Plan{100, minSize, gap, slack + 15*ms, 0, false}},
+		{link.Spec{Duplicate: 1}, Plan{1000, minSize, gap, slack, 0, true}},
+		{link.Spec{Reorder: 1}, Plan{1000, minSize, gap, slack + 10*ms, 0, false}},
+		{link.Spec{Rate: 8e6}, Plan{1000, minSize, gap, slack, 0, false}},
+		{link.Spec{Rate: 96e3, Loss: 1}, Plan{100, minSize, 10 * ms, slack, 0, false}},
+		{link.Spec{Rate: 1, Loss: 1}, Plan{2, minSize, 960 * time.Second, slack, 0, false}},
 	}
 	for _, tt := range tests {
 		if got := PlanFor(tt.spec); got != tt.want {

@@ -68,7 +68,7 @@ func openIn(namespace, iface string, all bool) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		_ = unix.Close(fd)
 		return nil, err
@@ -133,9 +133,14 @@ func (s *Socket) read(buf []byte) (int, error) {
 	}
 }
 
-// stop ends read, once and for all.
+// stop ends read until begin.
 func (s *Socket) stop() {
 	_, _ = unix.Write(s.wake, binary.NativeEndian.AppendUint64(nil, 1))
+}
+
+// begin undoes stop.
+func (s *Socket) begin() {
+	_, _ = unix.Read(s.wake, make([]byte, 8)) // there is nothing to read in a new one
 }
 
 // Close closes the socket.

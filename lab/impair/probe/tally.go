@@ -72,6 +72,13 @@ func (t *tally) receive(seq int, at time.Duration, damaged bool) {
 	t.latest = max(t.latest, seq)
 }
 
+// whole says that nothing more is to come.
+func (t *tally) whole() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.first) == t.plan.Frames && !t.plan.Twice
+}
+
 func (t *tally) result() Result {
 	t.mu.Lock()
 	defer t.mu.Unlock()
