@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/g8os/g8os/lab/machine"
@@ -30,7 +31,7 @@ func (l *Lab) Refresh() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.st.Forward, l.st.Cuts, l.st.Hosts, l.st.Moved = now.Forward, now.Cuts, now.Hosts, now.Moved
+	l.st.takeIn(now)
 	for name, proc := range record.Machines(events) {
 		if m := l.machines[name]; m == nil || m.Proc != proc {
 			l.machines[name] = &machine.Machine{Name: name, Proc: proc, Control: l.machineDir(name) + "/control"}
@@ -81,6 +82,7 @@ type Job struct {
 	Name  string
 	PID   int  // as the machine counts
 	State byte // of proc(5), stat: R, S, T (stopped), …; 0 when it does not run
+	Argv  []string
 	Since time.Time
 }
 
@@ -103,7 +105,10 @@ func (l *Lab) Job(ctx context.Context, name, job string) (Job, error) {
 		return p, err
 	}
 	p.PID, p.Since = st.PID, st.Since
-	p.State, err = record.StateAt(fmt.Sprintf("/proc/%d/root/proc/%d/stat", m.Proc.PID, st.PID))
+	own := fmt.Sprintf("/proc/%d/root/proc/%d/", m.Proc.PID, st.PID)
+	argv, _ := os.ReadFile(own + "cmdline")
+	p.Argv = strings.Split(strings.TrimSuffix(string(argv), "\x00"), "\x00")
+	p.State, err = record.StateAt(own + "stat")
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil // it has ended since
 	}

@@ -29,6 +29,8 @@ type cli struct {
 	Console consoleCmd    `cmd:"" help:"Sit at the serial console of a VM node; ^] leaves."`
 	Power   powerCmd      `cmd:"" help:"Switch a node on or off, reset, pause or resume it."`
 	NIC     nicCmd        `cmd:"" name:"nic" help:"Pull a node's cable out, or take the whole NIC out, and put it back."`
+	Fault   faultCmd      `cmd:"" help:"Make something go wrong, list what does, and heal it."`
+	Keeper  keeperCmd     `cmd:"" hidden:"" help:"End faults when their time is over; started by fault add --for."`
 	Logs    logsCmd       `cmd:"" help:"Show the log of a node or an AC."`
 	Capture captureCmd    `cmd:"" help:"Write the packets of a node or a segment to a file (pcap)."`
 	Actor   command.Actor `cmd:"" help:"Be another party on a segment; run inside a host of the lab."`
