@@ -69,7 +69,8 @@ func TestPage(t *testing.T) {
 		`In force then: <code>f4 squatter on=office address=192.168.7.10</code>`, "No fault was in force then.",
 		"<td>5s<td>40ms<td>process 4711 is gone<td>13s</tr>", "113 of 1000 frames dropped; 11.3 %; 1000 packets",
 		"<td>happened once</tr>", "3 nodes never changed their phase", "isolated-1", "chaos &lt;power&gt;", "&lt;b&gt;session&lt;/b&gt; lost",
-		"office-1: down from 6s for 8s",
+		"office-1: down from 6s for 8s", "52s after it began, proved-unlock: a share of dhcp-2",
+		"At the end 4 of 6 nodes were managed; office-1 in network, dhcp-1 in network.",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is missing", want)
@@ -148,6 +149,21 @@ func TestThousandNodes(t *testing.T) {
 	}
 	if len(l.Faults) > 60 {
 		t.Errorf("%d lines of faults", len(l.Faults))
+	}
+}
+
+// However much failed, what is shown can be read.
+func TestManyFailures(t *testing.T) {
+	r := big(100)
+	for range 1000 {
+		r.Violations = append(r.Violations, r.Violations[0])
+	}
+	p, err := view(r, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Failures) != maxFailures || p.MoreFailures != 1002-maxFailures || len(p.Failures[0].Active) != maxNamed+1 {
+		t.Errorf("%d failures and %d more, %q in force", len(p.Failures), p.MoreFailures, p.Failures[0].Active)
 	}
 }
 

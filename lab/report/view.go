@@ -19,11 +19,14 @@ type page struct {
 	Name, Replay   string
 	Record         *record.Record
 	Class, Verdict string
+	Why, AtTheEnd  string
 	Facts          []pair
 	Failures       []failure
+	MoreFailures   int
 	Timeline       timeline
 	Picture        picture
 	Faults         []faultRow
+	MoreFaults     int
 	Events         []eventRow
 	MoreEvents     int
 	Schedule       string
@@ -60,12 +63,18 @@ func view(r *record.Record, name string) (*page, error) {
 	v := verdicts[r.End.Verdict]
 	p := &page{
 		Name: name, Replay: "g8lab replay " + name, Record: r, Class: v.class, Verdict: v.text,
-		Facts: facts(r, len(plan.Nodes)), Failures: failures(r, s), Schedule: r.Schedule.String(),
+		Why: r.End.Why, Facts: facts(r, len(plan.Nodes)), Schedule: r.Schedule.String(),
+	}
+	p.Failures, p.MoreFailures = failures(r, s)
+	if len(p.Failures) > 0 { // by the run's own time, as all of the page
+		p.Why = fmt.Sprintf("%s after it began, %s: %s", p.Failures[0].At, p.Failures[0].Name, p.Failures[0].Text)
 	}
 	nodes := histories(r, plan, s)
+	p.AtTheEnd = atTheEnd(nodes)
 	p.Timeline = timelineOf(r, nodes, s)
 	p.Picture = draw(plan, nodes)
-	for _, f := range r.Faults {
+	p.MoreFaults = max(len(r.Faults)-maxFaults, 0)
+	for _, f := range r.Faults[:len(r.Faults)-p.MoreFaults] {
 		p.Faults = append(p.Faults, faultLine(f, s))
 	}
 	p.Events, p.MoreEvents = events(r.Events, s)
@@ -88,22 +97,57 @@ func facts(r *record.Record, nodes int) []pair {
 	return append(all, pair{"Made by", "g8lab " + r.MadeBy})
 }
 
-func failures(r *record.Record, s scale) []failure {
+// Bounds of the lists: beyond them a list says how many more there are.
+const (
+	maxFailures = 50
+	maxFaults   = 500
+	maxEvents   = 1000 // the last ones: those at the end tell most
+	maxNamed    = 6
+)
+
+// atTheEnd says how the nodes were left.
+func atTheEnd(nodes []history) string {
+	managed, more := 0, 0
+	var others []string
+	for _, n := range nodes {
+		switch {
+		case n.last() == "managed":
+			managed++
+		case len(others) == maxNamed:
+			more++
+		default:
+			others = append(others, n.name+" in "+n.last())
+		}
+	}
+	line := fmt.Sprintf("At the end %d of %d nodes were managed", managed, len(nodes))
+	if len(others) > 0 {
+		line += "; " + strings.Join(others, ", ")
+	}
+	if more > 0 {
+		line += fmt.Sprintf(" and %d more", more)
+	}
+	return line + "."
+}
+
+func failures(r *record.Record, s scale) (all []failure, more int) {
 	says := map[invariant.Name]string{}
 	for _, i := range invariant.All() {
 		says[i.Name] = i.Doc
 	}
-	var all []failure
-	for i, v := range r.Violations {
+	more = max(len(r.Violations)-maxFailures, 0)
+	for i, v := range r.Violations[:len(r.Violations)-more] {
 		f := failure{N: i + 1, At: s.at(v.At), Name: string(v.Invariant), Says: says[v.Invariant], Text: v.Text, Left: s.percent(v.At)}
 		for _, a := range r.Faults {
 			if a.InForce <= v.At && (ended(a) == 0 || ended(a) >= v.At) {
 				f.Active = append(f.Active, a.ID+" "+a.Fault.String())
 			}
 		}
+		if n := len(f.Active); n > maxNamed { // the newest are the likeliest
+			f.Active = append(f.Active[n-maxNamed:], fmt.Sprintf("and %d older ones", n-maxNamed))
+		}
 		all = append(all, f)
 	}
-	return all
+	return all, more
 }
 
 // ended is when a fault did; at once, for one that happens once; 0: never, as
@@ -143,9 +187,6 @@ func measured(m grid.Measured) string {
 	add(m.Packets != 0, "%d packets", m.Packets)
 	return strings.Join(parts, "; ")
 }
-
-// maxEvents bounds how many events are shown; those at the end tell most.
-const maxEvents = 1000
 
 // events are those that no other part of the page shows.
 func events(all []grid.Event, s scale) (rows []eventRow, more int) {
