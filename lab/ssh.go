@@ -23,7 +23,7 @@ func (n *Node) SSH(ctx context.Context, argv []string, prepare func(*exec.Cmd)) 
 	if err != nil {
 		return nil, fmt.Errorf("ssh to node %s: it has no address yet; it is in phase %s, waiting for %s", n.Name(), s.Phase, s.WaitsFor)
 	}
-	row := n.rowOf(s)
+	row := n.Row(s)
 	for _, ac := range n.lab.ACs() {
 		leg, ok := ac.Leg(row.Segment)
 		if !ok {

@@ -76,18 +76,19 @@ func (l *Lab) Status(ctx context.Context) Report {
 }
 
 func (n *Node) row(ctx context.Context) Row {
-	s, err := n.Status(ctx)
-	if err == nil {
-		return n.rowOf(s)
-	}
-	r := n.rowDown()
-	if r.Phase == phaseDown && n.Paused(ctx) {
+	if r := n.rowDown(); r.Phase == phaseDown && n.Paused(ctx) { // it would not answer
 		r.Phase = "paused"
+		return r
 	}
-	return r
+	s, err := n.Status(ctx)
+	if err != nil {
+		return n.rowDown()
+	}
+	return n.Row(s)
 }
 
-func (n *Node) rowOf(s api.Status) Row {
+// Row is how a node stands by a status of its own.
+func (n *Node) Row(s api.Status) Row {
 	r := n.rowDown()
 	r.Phase, r.Way, r.Address, r.Controller = s.Phase, s.Way, s.Address, s.Controller
 	r.ManagedAfterMS, r.Status = s.ManagedAfterMS, s
@@ -107,18 +108,24 @@ func (n *Node) rowDown() Row {
 	return Row{Name: n.Name(), MAC: n.MAC(0), Segment: n.plan.Ports[0].Segment, Fidelity: n.plan.Fidelity, Phase: phase}
 }
 
-// statusIn is how long an answer may take.
-const statusIn = 2 * time.Second
+// answersIn is how long an answer may take: a virtual machine that is emulated
+// beside many others is late, not down.
+func (n *Node) answersIn() time.Duration {
+	if isVM(n.plan) {
+		return 10 * time.Second
+	}
+	return 2 * time.Second
+}
 
 // Status asks g8os_core.
 func (n *Node) Status(ctx context.Context) (api.Status, error) {
-	limited, cancel := context.WithTimeout(ctx, statusIn)
+	limited, cancel := context.WithTimeout(ctx, n.answersIn())
 	defer cancel()
 	var s api.Status
 	err := n.stream(limited, "/status", func(d *json.Decoder) error { return d.Decode(&s) })
 	switch {
 	case err != nil && ctx.Err() == nil && limited.Err() != nil:
-		err = fmt.Errorf("g8os_core does not answer within %s", statusIn)
+		err = fmt.Errorf("g8os_core does not answer within %s", n.answersIn())
 	case errors.Is(err, io.EOF): // the relay of a VM has nobody to speak to
 		err = fmt.Errorf("g8os_core does not answer: the node boots, or it starts again (%w)", err)
 	}

@@ -128,3 +128,14 @@ func TestProcField(t *testing.T) {
 		t.Error("found what is not there")
 	}
 }
+
+func TestComplaint(t *testing.T) {
+	for _, c := range []struct{ errs, out, want string }{
+		{"n1: in phase unlock\ng8lab: 1 of 2 nodes are not managed\n", "a table\n", "n1: in phase unlock"},
+		{"", "first\nlast\n", "last"},
+	} {
+		if got := complaint(c.errs, c.out); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}

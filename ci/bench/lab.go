@@ -79,7 +79,7 @@ func (b *bench) down(ctx context.Context, name string) (time.Duration, error) {
 	return time.Since(begin), err
 }
 
-// g8lab runs it and returns its output; the error carries its last line.
+// g8lab runs it and returns its output; the error carries what it complained of.
 func (b *bench) g8lab(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, "g8lab"), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -87,9 +87,18 @@ func (b *bench) g8lab(ctx context.Context, args ...string) ([]byte, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("g8lab %s: %w: %s", args[0], err, lastLine(errs.String()+out.String()))
+		return nil, fmt.Errorf("g8lab %s: %w: %s", args[0], err, complaint(errs.String(), out.String()))
 	}
 	return out.Bytes(), nil
+}
+
+// complaint is the first line of what a program says went wrong, a node that is
+// late among it; the last one of its output, if it complained of nothing.
+func complaint(errs, out string) string {
+	if first, _, _ := strings.Cut(strings.TrimSpace(errs), "\n"); first != "" {
+		return first
+	}
+	return lastLine(out)
 }
 
 func lastLine(text string) string {

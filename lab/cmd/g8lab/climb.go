@@ -46,15 +46,27 @@ func climb(ctx context.Context, l *lab.Lab, w io.Writer, begun time.Time) []lab.
 			})
 		})
 	}
-	show(ctx, l, w, begun, news)
+	seen := show(ctx, l, w, begun, news)
 	stop()
 	watchers.Wait()
-	// ctx may have ended: how things stand is still asked.
-	return l.Status(context.WithoutCancel(ctx)).Nodes
+	if !allManaged(seen) {
+		// ctx may have ended: how things stand is still asked.
+		return l.Status(context.WithoutCancel(ctx)).Nodes
+	}
+	var rows []lab.Row // as they have said: not all may have time to say it again, all at once
+	for i, n := range l.Nodes() {
+		rows = append(rows, n.Row(seen[i]))
+	}
+	return rows
 }
 
-// show prints news until every node is managed, ctx ends or the lab is gone.
-func show(ctx context.Context, l *lab.Lab, w io.Writer, begun time.Time, news <-chan change) {
+func allManaged(seen []lab.Status) bool {
+	return !slices.ContainsFunc(seen, func(s lab.Status) bool { return s.Phase != lab.PhaseManaged })
+}
+
+// show prints news until every node is managed, ctx ends or the lab is gone,
+// and returns what each node said last.
+func show(ctx context.Context, l *lab.Lab, w io.Writer, begun time.Time, news <-chan change) []lab.Status {
 	nodes := l.Nodes()
 	seen := make([]lab.Status, len(nodes))
 	plain := newLines(len(nodes))
@@ -67,10 +79,10 @@ func show(ctx context.Context, l *lab.Lab, w io.Writer, begun time.Time, news <-
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return seen
 		case <-tick.C:
 			if !lab.Exists(l.Name()) {
-				return
+				return seen
 			}
 		case c := <-news:
 			if !c.ok {
@@ -85,8 +97,8 @@ func show(ctx context.Context, l *lab.Lab, w io.Writer, begun time.Time, news <-
 			_, height := table.Size(w)
 			live.draw(picture(nodes, seen, begun, height))
 		}
-		if !slices.ContainsFunc(seen, func(s lab.Status) bool { return s.Phase != lab.PhaseManaged }) {
-			return
+		if allManaged(seen) {
+			return seen
 		}
 	}
 }
