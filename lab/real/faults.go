@@ -72,6 +72,11 @@ func (g *Grid) Add(ctx context.Context, f fault.Fault) (grid.Applied, error) {
 }
 
 func (g *Grid) add(ctx context.Context, f fault.Fault, asked time.Duration) (entry, error) {
+	if f.For > 0 { // before anything is done: we may be killed at any moment
+		if err := g.startKeeper(); err != nil {
+			return entry{}, err
+		}
+	}
 	e := g.l.add(f, asked)
 	e.expires()
 	g.l.put(e)
@@ -79,9 +84,6 @@ func (g *Grid) add(ctx context.Context, f fault.Fault, asked time.Duration) (ent
 		return e, err
 	}
 	measured, err := settlerOf(f)(g, ctx, e)
-	if err == nil && f.For > 0 {
-		err = g.startKeeper()
-	}
 	if err != nil {
 		return e, errors.Join(err, g.giveUp(context.WithoutCancel(ctx), e))
 	}
