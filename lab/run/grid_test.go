@@ -30,7 +30,8 @@ type scripted struct {
 	stuck  string                                 // kind after which a node stays down
 	facts  func(now time.Duration, f *grid.Facts) // adds what the test wants to be found
 	waited func(now time.Duration)
-	lost   bool // nobody is told of a job
+	broken string // a node that is not managed, whatever is healed
+	lost   bool   // nobody is told of a job
 }
 
 func newScripted(t *testing.T) *scripted {
@@ -66,7 +67,7 @@ func (g *scripted) Eventually(context.Context, time.Duration, string, func([]gri
 }
 
 func (g *scripted) down(name string) bool {
-	return slices.ContainsFunc(g.active, func(a grid.Applied) bool { return a.Fault.On == name })
+	return name == g.broken || slices.ContainsFunc(g.active, func(a grid.Applied) bool { return a.Fault.On == name })
 }
 
 func (g *scripted) Nodes(context.Context) ([]grid.Node, error) {

@@ -85,7 +85,8 @@ type Phase struct {
 
 // Progress is how a run stands.
 type Progress struct {
-	At       time.Duration // since the schedule began; below zero before
+	Began    time.Duration // grid time at which the schedule did; 0 before
+	At       time.Duration // grid time
 	Managed  int
 	Powered  int
 	Faults   []string // in force
@@ -127,10 +128,18 @@ func Check(g grid.Grid, s fault.Schedule, o Options) error {
 }
 
 // Run lets a grid live through a schedule. An error means that nothing was
-// touched; everything else is in the Result.
+// touched; everything else is in the Result. A grid in which something is wrong
+// already is refused: the run could not tell what comes of what.
 func Run(ctx context.Context, g grid.Grid, s fault.Schedule, o Options) (*Result, error) {
 	if err := Check(g, s, o); err != nil {
 		return nil, err
+	}
+	before, err := g.Faults(ctx)
+	if err == nil && len(before) > 0 {
+		err = fmt.Errorf("%d faults are in force already, the first is %s %s; heal them first", len(before), before[0].ID, before[0].Fault)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run: %w", err)
 	}
 	if o.Every == 0 {
 		o.Every = fault.Duration(time.Second)
@@ -146,8 +155,7 @@ func Run(ctx context.Context, g grid.Grid, s fault.Schedule, o Options) (*Result
 	}
 	o.Excused = slices.Concat(o.Excused, cloned(s))
 	r := newRunner(g, s, o)
-	err := r.loop(ctx)
-	if err != nil {
+	if err := r.loop(ctx); err != nil {
 		r.why(BrokenOff, err.Error())
 		r.rescue(ctx)
 	}

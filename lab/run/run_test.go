@@ -89,9 +89,7 @@ func TestVerdicts(t *testing.T) {
 		{"cloned", func(g *scripted) { g.stuck = fault.Clone }, Options{}, Passed, ""},
 		{"a job nobody hears of", func(g *scripted) { g.lost = true }, Options{Jobs: fault.Duration(time.Second)}, Violated, "nobody was told what became of it"},
 		{"a fault that was not had", func(g *scripted) { g.refuse = "kill" }, Options{}, BrokenOff, "1 of 1 faults were not in force; the first: kill on=office-1 for=3s: it cannot be now"},
-		{"never ready", func(g *scripted) {
-			g.active = []grid.Applied{{ID: "f0", Fault: fault.Fault{Kind: "kill", On: "dhcp-1"}}}
-		}, Options{Ready: true}, BrokenOff, "not every node was managed within 1m0s"},
+		{"never ready", func(g *scripted) { g.broken = "dhcp-1" }, Options{Ready: true}, BrokenOff, "not every node was managed within 1m0s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newScripted(t)
@@ -148,6 +146,16 @@ func TestJobs(t *testing.T) {
 	r, err := Run(t.Context(), g, nil, Options{For: fault.Duration(time.Minute), Jobs: fault.Duration(5 * time.Second), Seed: 7})
 	if err != nil || r.Jobs < 6 || r.Jobs > 20 || r.Jobs != len(g.jobs) {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// A grid that somebody hurts already is left to them.
+func TestFaultsBefore(t *testing.T) {
+	g := newScripted(t)
+	g.active = []grid.Applied{{ID: "f9", Fault: fault.Fault{Kind: fault.Kill, On: "dhcp-1"}}}
+	_, err := Run(t.Context(), g, nil, Options{})
+	if err == nil || err.Error() != "run: 1 faults are in force already, the first is f9 kill on=dhcp-1; heal them first" || len(g.active) != 1 {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -69,7 +69,7 @@ func (r *runner) facts(ctx context.Context) (grid.Facts, error) {
 		return f, fmt.Errorf("check at %s: %w", r.g.Elapsed().Round(time.Millisecond), err)
 	}
 	r.result.Checks++
-	p := Progress{At: f.At - r.agenda.Began(), Faults: slices.Clone(r.inForce), Checks: r.result.Checks, Settling: r.settle}
+	p := Progress{At: f.At, Began: r.agenda.Began(), Faults: slices.Clone(r.inForce), Checks: r.result.Checks, Settling: r.settle}
 	for _, n := range f.Nodes {
 		r.see(f.At, n)
 		if n.Powered {

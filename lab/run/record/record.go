@@ -41,6 +41,7 @@ type Head struct {
 	Seed     uint64         `json:"seed"`
 	Topology string         `json:"topology"`        // the text of the file
 	Nodes    int            `json:"nodes,omitempty"` // spread over its groups; 0: as the topology says
+	Boot     fault.Duration `json:"boot,omitempty"`  // of a simulated grid: within which nodes get power
 	Options  run.Options    `json:"options"`
 	Schedule fault.Schedule `json:"schedule"`
 }
