@@ -2,7 +2,9 @@ package sim
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -52,7 +54,7 @@ func (w *World) hurtNode(a *active) (func() error, error) {
 		k.Disk().ReadOnly = true
 		return always(func() { k.Disk().ReadOnly = false }), nil
 	case fault.DamageSlot, fault.DamageCert:
-		return nil, w.damage(k, f.Kind)
+		return nil, w.damage(a, k)
 	case fault.Move:
 		nic := cmp.Or(f.NIC, "eth0")
 		from := k.Host.NICs[slices.IndexFunc(k.Host.NICs, func(x *ether.NIC) bool { return x.Name == nic })].Segment()
@@ -65,21 +67,29 @@ func (w *World) hurtNode(a *active) (func() error, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !k.Managed() {
+			a.Measured.How = f.On + " is not managed: it knew nobody to ask"
+			return nil, nil
+		}
 		return nil, k.Impersonate(victim)
 	}
 	return nil, fmt.Errorf("the simulator has no such fault of a node")
 }
 
-// damage overwrites a file in the middle.
-func (w *World) damage(k *member, kind string) error {
+// damage overwrites a file in the middle, if it is there.
+func (w *World) damage(a *active, k *member) error {
 	slots, certificate := node.KeyFiles()
-	path := map[string]string{fault.DamageSlot: slots, fault.DamageCert: certificate}[kind]
-	return k.Disk().Damage(path, func(b []byte) []byte {
+	path := map[string]string{fault.DamageSlot: slots, fault.DamageCert: certificate}[a.Fault.Kind]
+	err := k.Disk().Damage(path, func(b []byte) []byte {
 		for i := len(b) / 3; i < min(len(b)/3+16, len(b)); i++ {
 			b[i] ^= 0xff
 		}
 		return b
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		a.Measured.How, err = path+" is not there yet: nothing was damaged", nil
+	}
+	return err
 }
 
 // twin puts a second machine with the node's MAC on a segment: with an empty

@@ -152,17 +152,16 @@ func (e *End) Send(message any, size int) {
 	e.pump(resendFirst)
 }
 
-// Close ends the connection in order, after what was sent.
+// Close ends the connection in order, after what was sent: the kernel goes on
+// sending for an end that nobody holds any more.
 func (e *End) Close() {
 	if e.gone {
 		return
 	}
-	rest := append(e.queue, queued{fin: true, size: arpSize})
-	peer := e.peer
+	rest := e.queue
 	e.forget()
-	// The kernel goes on sending for an end that nobody holds any more.
-	ghost := &End{NIC: e.NIC, Addr: e.Addr, peer: peer, queue: rest, gone: true, boot: e.boot}
-	ghost.pump(resendFirst)
+	e.queue = append(rest, queued{fin: true, size: arpSize})
+	e.pump(resendFirst)
 }
 
 // Abort ends it at once: the other end hears of a reset, if that arrives.

@@ -27,7 +27,9 @@ import (
 	"github.com/g8os/g8os/core/managed/ledger"
 	"github.com/g8os/g8os/core/network/conflict"
 	"github.com/g8os/g8os/core/network/lease"
+	"github.com/g8os/g8os/core/secure"
 	"github.com/g8os/g8os/core/unlock"
+	"github.com/g8os/g8os/core/unlock/keyslot"
 	volmem "github.com/g8os/g8os/core/unlock/volume/memory"
 	"github.com/g8os/g8os/lab/sim/channel"
 	"github.com/g8os/g8os/lab/sim/engine"
@@ -124,8 +126,11 @@ func (n *Node) Name() string { return n.o.Name }
 // Disk is the machine's disk, to damage and to fill.
 func (n *Node) Disk() *diskmem.Disk { return n.disk }
 
-// KeyFiles are the paths of the files that damage is done to.
-func KeyFiles() (slots, certificate string) { return dir + "/keyslots", sslDir + "/client.crt" }
+// KeyFiles are the paths on the disk of the files that damage is done to. The
+// certificate lies in the volume, whose twin in memory keeps it in a folder.
+func KeyFiles() (slots, certificate string) {
+	return dir + "/" + keyslot.Name, cipher + "/content/ssl/" + secure.ChainFile
+}
 
 // Volume is what a process sees of the disk: below the mount point the content
 // of the private volume while it is open.
