@@ -99,7 +99,8 @@ type Options struct {
 // maxFaults bounds a schedule: more than a run can tell apart.
 const maxFaults = 100000
 
-func (o Options) check() error {
+// Check says whether the times mean something, whatever the grid.
+func (o Options) Check() error {
 	switch {
 	case o.Every < time.Second:
 		return fmt.Errorf("chaos: every %s: want 1s or more", o.Every)

@@ -19,7 +19,7 @@ func (l Left) String() string { return l.Kind + ": " + l.Why }
 
 // Schedule draws the schedule of a plan for a grid at a fidelity.
 func (p Plan) Schedule(grid *topology.Plan, fidelity string, o Options) (fault.Schedule, []Left, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, nil, err
 	}
 	d := &drawer{grid, fidelity, o.Seed}

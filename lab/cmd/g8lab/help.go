@@ -82,3 +82,27 @@ func (nicCmd) Help() string {
 	return `  g8lab nic office-1 eth0 down
   g8lab nic office-1 eth0 up`
 }
+
+func (chaosCmd) Help() string {
+	return `Faults come for a time, then everything is healed and the grid has to recover. All along and in the end it is
+checked that nothing that must hold is violated. Exit status: 0 passed; 1 violated, or broken off.
+
+  g8lab chaos list
+  g8lab chaos ac-outage --every 20s --for 5m
+  g8lab chaos everything --seed 42 --packets`
+}
+
+func (replayCmd) Help() string {
+	return `A simulated run gives the same history again, which is checked. Another one is run by its schedule, on a lab that
+is brought up for it and taken down. Exit status: 0 passed; 1 violated, broken off, or another history.
+
+  g8lab replay chaos-power-20260101-030000.g8run
+  g8lab replay sim-42.g8run --fidelity netns`
+}
+
+func (reportCmd) Help() string {
+	return `The page needs nothing else: it can be mailed, and opens without a network.
+
+  g8lab report chaos-power-20260101-030000.g8run
+  g8lab report run.g8run -o /tmp/run.html`
+}

@@ -30,6 +30,9 @@ type cli struct {
 	Power   powerCmd      `cmd:"" help:"Switch a node on or off, reset, pause or resume it."`
 	NIC     nicCmd        `cmd:"" name:"nic" help:"Pull a node's cable out, or take the whole NIC out, and put it back."`
 	Fault   faultCmd      `cmd:"" help:"Make something go wrong, list what does, and heal it."`
+	Chaos   chaosCmd      `cmd:"" help:"Run a named plan of faults on a running lab, check what must hold, record it."`
+	Replay  replayCmd     `cmd:"" help:"Run a recorded run again: a simulated one exactly, another by its schedule, on a lab of its own."`
+	Report  reportCmd     `cmd:"" help:"Make one HTML page of a recorded run."`
 	Keeper  keeperCmd     `cmd:"" hidden:"" help:"End faults when their time is over; started by fault add --for."`
 	Logs    logsCmd       `cmd:"" help:"Show the log of a node or an AC."`
 	Capture captureCmd    `cmd:"" help:"Write the packets of a node or a segment to a file (pcap)."`
