@@ -162,12 +162,13 @@ func Run(ctx context.Context, g grid.Grid, s fault.Schedule, o Options) (*Result
 	return r.finish(), nil
 }
 
-// cloned are the nodes whose identity will have been alive twice: original and
-// clone both are held back until an operator says which is which.
+// cloned are the nodes whose identity will have been alive twice, original and
+// clone both are held back until an operator says which is which; and those
+// that asked for what is another's, which may be held back too.
 func cloned(s fault.Schedule) []string {
 	var all []string
 	for _, t := range s {
-		if t.Fault.Kind == fault.Clone {
+		if t.Fault.Kind == fault.Clone || t.Fault.Kind == fault.Impostor {
 			all = append(all, t.Fault.On)
 		}
 	}

@@ -95,6 +95,10 @@ func (w *World) damage(a *active, k *member) error {
 // twin puts a second machine with the node's MAC on a segment: with an empty
 // disk, or with a copy of the node's.
 func (w *World) twin(a *active, of *member) (func() error, error) {
+	if of.device == "" {
+		a.Measured.How = of.Name() + " was never let in: whoever comes first would be it"
+		return always(func() {}), nil
+	}
 	m := of.plan
 	m.Name = a.Fault.Kind + "." + a.ID
 	segment := cmp.Or(a.Fault.To, w.elsewhere(of))

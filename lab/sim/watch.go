@@ -103,6 +103,7 @@ func (w *World) JobStarted(n *node.Node, id string) {
 	w.e.NoteText(w.member(n).number, noteJob, id)
 	if j := w.seen.byJob[id]; j != nil {
 		j.Started++
+		j.Interrupted = j.Interrupted || n.Name() != j.Node // on a machine that has its identity too
 	}
 }
 

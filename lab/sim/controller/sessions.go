@@ -88,7 +88,7 @@ func (s *session) ended(status int) {
 	s.conn.session = nil
 	s.conn.end.Close()
 	r.drop(s)
-	if s.pushed && status != 0 && !s.renewed && r.presence.Answered(s.node, now) {
+	if s.pushed && status == api.CloseReplaced && !s.renewed && r.presence.Answered(s.node, now) {
 		actor := api.Identity{Grid: r.o.Grid, Role: api.RoleAC, Name: r.o.Name}.String()
 		_, _ = r.registry.Suspect(context.Background(), actor, string(s.node), "clone: two machines hold sessions with this node's certificate in turn")
 		r.revokedNow()

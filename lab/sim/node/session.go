@@ -79,6 +79,7 @@ func (s *session) take(message any) {
 		if leave.Status == api.CloseRevoked {
 			err = fmt.Errorf("%w: %w", managed.ErrDistrusted, err)
 		}
+		s.end.Send(leave, channel.FrameSize) // the closing handshake (RFC 6455, section 7.1.2)
 		s.finish(err)
 		return
 	}
