@@ -10,11 +10,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/coder/websocket"
 
@@ -47,11 +49,7 @@ func (a *AC) Peer(ctx context.Context, n *Node) (*Peer, error) {
 	if err != nil {
 		return fail(err)
 	}
-	key, err := os.ReadFile(filepath.Join(n.Disk(), device.KeyFile))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, device.KeyFile), key, 0o600)
-	}
-	if err != nil {
+	if err := n.copyOut(ctx, device.KeyFile, dir); err != nil {
 		return fail(err)
 	}
 	dev, err := device.Open(device.Options{Dir: dir})
@@ -59,6 +57,18 @@ func (a *AC) Peer(ctx context.Context, n *Node) (*Peer, error) {
 		return fail(err)
 	}
 	return &Peer{ac: a, dir: dir, device: dev, cert: cert}, nil
+}
+
+// copyOut copies a file of a running node's /etc/g8os.
+func (n *Node) copyOut(ctx context.Context, name, dir string) error {
+	r, err := n.Exec(ctx, "cat", "/etc/g8os/"+name)
+	if err == nil && r.Code != 0 {
+		err = errors.New(strings.TrimSpace(r.Stderr))
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name), []byte(r.Stdout), 0o600)
 }
 
 // certificate reads a node's client certificate out of its open volume.
@@ -84,11 +94,7 @@ func (p *Peer) Close() error { return os.RemoveAll(p.dir) }
 // open nothing without the node's disk.
 func (p *Peer) Shares(ctx context.Context, of *Node) ([]string, error) {
 	for _, name := range []string{device.CounterFile, device.CounterFile + durable.Previous} {
-		text, err := os.ReadFile(filepath.Join(of.Disk(), name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(p.dir, name), text, 0o600)
-		}
-		if err != nil {
+		if err := of.copyOut(ctx, name, p.dir); err != nil {
 			return nil, err
 		}
 	}

@@ -62,7 +62,7 @@ var _ = Describe("an AC that misbehaves", netns, vm, func() {
 // quoted finds the wrapped passwords and disk shares of a key-slot file.
 var quoted = regexp.MustCompile(`"(?:disk_share|wrapped)":"([^"]+)"`)
 
-var _ = Describe("a log", netns, func() {
+var _ = Describe("a log", netns, vm, func() {
 	It("shows no secret, whatever its level and whatever went wrong", func(ctx SpecContext) {
 		g := up(ctx, officeOnly, held)
 		ac, n := g.AC("ac1"), g.Node("node")
@@ -90,8 +90,8 @@ var _ = Describe("a log", netns, func() {
 				note(name, hex.EncodeToString(raw)+"\n"+base64.StdEncoding.EncodeToString(raw))
 			}
 		}
-		note("device.key", content(n.Disk())["/device.key"])
-		for _, s := range quoted.FindAllStringSubmatch(content(n.Disk())["/keyslots"], -1) {
+		note("device.key", g.inside(ctx, "node", "cat", "/etc/g8os/device.key"))
+		for _, s := range quoted.FindAllStringSubmatch(g.inside(ctx, "node", "cat", "/etc/g8os/keyslots"), -1) {
 			note("key-slot file", s[1])
 		}
 
@@ -112,7 +112,9 @@ var _ = Describe("a log", netns, func() {
 			note("AC share", s)
 		}
 		Expect(len(secrets)).To(BeNumerically(">", 10))
-		for file, text := range g.logs() {
+		logs := g.logs()
+		logs["inside the node"] = g.inmost(ctx, n)
+		for file, text := range logs {
 			for secret, what := range secrets {
 				Expect(strings.Contains(text, secret)).To(BeFalse(), "%s shows %s", file, what)
 			}
