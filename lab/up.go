@@ -34,6 +34,9 @@ func Up(ctx context.Context, t *topology.Topology, o Options) (*Lab, error) {
 	if err := record.CheckName(o.Name); err != nil {
 		return nil, err
 	}
+	if err := t.OneAC(); err != nil {
+		return nil, err
+	}
 	plan, err := t.Plan(o.Name)
 	if err != nil {
 		return nil, err
