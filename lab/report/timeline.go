@@ -150,7 +150,9 @@ func faultRows(all []grid.Applied, s scale) []row {
 		tip := fmt.Sprintf("%s %s: asked %s, in force %s, %s", a.ID, a.Fault, s.at(a.Asked), s.at(a.InForce), faultLine(a, s).Healed)
 		bars := []bar{s.bar(a.Asked, a.InForce, "asked", tip), s.bar(a.InForce, end, "fault", tip)}
 		if len(all) <= maxLines {
-			rows = append(rows, row{a.ID + " " + a.Fault.String(), bars})
+			what := a.Fault
+			what.For = 0 // the bar says how long
+			rows = append(rows, row{a.ID + " " + what.String(), bars})
 			continue
 		}
 		kind := a.Fault.Kind

@@ -182,7 +182,7 @@ func measured(m grid.Measured) string {
 	}
 	add(m.How != "", "%s", m.How)
 	add(m.Percent != 0, "%.4g %%", m.Percent)
-	add(m.Delay != 0, "%s later", m.Delay)
+	add(m.Delay != 0, "%s later", time.Duration(m.Delay).Round(10*time.Microsecond))
 	add(m.Rate != 0, "%s", m.Rate)
 	add(m.Packets != 0, "%d packets", m.Packets)
 	return strings.Join(parts, "; ")

@@ -125,7 +125,7 @@ func (r *runner) add(ctx context.Context, entry int) error {
 	case err != nil:
 		line := fmt.Sprintf("%s: %v", f, err)
 		r.result.Refused = append(r.result.Refused, line)
-		r.note("fault", "not in force: %s", line)
+		r.note("note", "not in force: %s", line)
 		return nil
 	}
 	r.result.Faults = append(r.result.Faults, a)

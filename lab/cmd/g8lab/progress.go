@@ -41,7 +41,7 @@ func (p *progress) tell(n runs.Note) {
 		p.line(n.Fault.InForce, "%s %s: %s", n.Fault.ID, n.Fault.Fault, n.Fault.Measured.How)
 	case n.Fault != nil:
 		p.line(n.Fault.Healed, "%s healed", n.Fault.ID)
-	case n.Event != nil && n.Event.Who == "run" && n.Event.What != "heal":
+	case n.Event != nil && n.Event.Who == "run" && n.Event.What != "fault" && n.Event.What != "heal": // those were said
 		p.line(n.Event.At, "%s", n.Event.Text)
 	}
 }
