@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/g8os/g8os/lab/machine"
@@ -101,6 +102,9 @@ func (l *Lab) Job(ctx context.Context, name, job string) (Job, error) {
 		return p, err
 	}
 	st, ok, err := m.Job(ctx, job)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return p, nil // a machine that is about to be, or was just taken away, has none
+	}
 	if err != nil || !ok || !st.Running {
 		return p, err
 	}

@@ -22,6 +22,7 @@ package real
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -167,7 +168,10 @@ func (g *Grid) Close(ctx context.Context) error {
 	if g.own {
 		return g.lab.Down(ctx)
 	}
-	return g.HealAll(ctx)
+	if err := g.HealAll(ctx); !errors.Is(err, lab.ErrNoLab) { // what was taken down is healed
+		return err
+	}
+	return nil
 }
 
 // change does something to the lab while no other process does, with what the
