@@ -1,6 +1,10 @@
 package boot
 
-import "time"
+import (
+	"time"
+
+	"github.com/g8os/g8os/internal/planted"
+)
 
 // connected takes the answer to Connect: the first session, one over a better
 // way, or one with a new certificate.
@@ -170,7 +174,7 @@ func (p *port) hasAddress(path Path) bool {
 // after the node came to it, then less and less often.
 func (m *Machine) scheduleBetter() {
 	m.betterAt = time.Time{}
-	if m.climb != climbManaged || m.path.Way == WayConfigured {
+	if m.climb != climbManaged || m.path.Way == WayConfigured || planted.Is(planted.FallbackKept) {
 		m.looked = 0
 		return
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/g8os/g8os/core/unlock/device"
 	"github.com/g8os/g8os/core/unlock/keyslot"
 	"github.com/g8os/g8os/core/unlock/volume"
+	"github.com/g8os/g8os/internal/planted"
 )
 
 // Exchange is one TLS connection to an AC that has proved itself.
@@ -158,6 +159,9 @@ func (v *Vault) Node() (api.NodeID, string) {
 // knows so: the core was restarted, and there is nothing to unlock.
 func (v *Vault) AlreadyOpen() (Result, bool) {
 	f, err := v.facts(&run{})
+	if planted.Is(planted.OpenUnmounted) && v.slots != nil {
+		return v.result(v.slots.Confirmed()), true // whether it is or not
+	}
 	if err != nil || next(f) != stepDone || v.volume.Adopt() != nil {
 		return Result{}, false
 	}

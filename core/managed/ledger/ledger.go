@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/internal/planted"
 )
 
 // Decision is what to do about a job that was handed out.
@@ -60,7 +61,7 @@ func (l *Ledger) HandOut(job string, have uint64) Decision {
 	switch {
 	case l.Runs(job):
 		return Running
-	case slices.Contains(l.ended, job):
+	case slices.Contains(l.ended, job) && !planted.Is(planted.JobForgotten):
 		return Ended
 	}
 	l.running[job] = have
@@ -120,7 +121,9 @@ func (l *Ledger) Ack(job string, seq uint64) { l.out.ack(job, seq) }
 // now on, and gets all that are not acknowledged.
 func (l *Ledger) Attach() int {
 	l.session++
-	l.out.rewind()
+	if !planted.Is(planted.ResultsOnce) {
+		l.out.rewind()
+	}
 	return l.session
 }
 

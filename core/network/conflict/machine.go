@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/g8os/g8os/internal/planted"
 )
 
 // State is where a Machine stands.
@@ -86,7 +88,7 @@ func (m *Machine) Tick(now time.Time) []Effect {
 // probe sends the next probe, or claims after the silence that follows the
 // last one (RFC 5227, 2.1.1 and 2.3). Leads to Announcing.
 func (m *Machine) probe(now time.Time) []Effect {
-	if m.sent == m.c.Timing.ProbeNum {
+	if m.sent == m.c.Timing.ProbeNum || planted.Is(planted.NoProbe) {
 		m.state, m.sent = Announcing, 0
 		return append([]Effect{Claimed{m.c.Address}}, m.announce(now)...)
 	}
@@ -124,7 +126,7 @@ func (m *Machine) Heard(p Packet, now time.Time) []Effect {
 			return m.giveUp(p)
 		}
 	case Announcing, Defending:
-		if uses {
+		if uses && !planted.Is(planted.NoDefence) {
 			return m.defend(p, now)
 		}
 	}

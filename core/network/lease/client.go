@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/g8os/g8os/internal/planted"
 )
 
 // State is where a Client stands (RFC 2131, figure 5).
@@ -120,6 +122,9 @@ func (c *Client) Start(now time.Time) []Effect {
 
 // Tick does what is due; too early, it does nothing.
 func (c *Client) Tick(now time.Time) []Effect {
+	if planted.Is(planted.LeaseKept) && c.lease != nil && c.lease.expired(now) {
+		c.lease.Expires = time.Time{} // as if it had no end
+	}
 	if c.lease != nil && c.lease.expired(now) {
 		out := c.lose("it expired, and no server extended it")
 		return append(out, c.discover(now)...)
