@@ -29,8 +29,8 @@ type Options struct {
 	// Settle is how long the grid has, after everything was healed, until every
 	// node is managed, every job is told of and no address is shared.
 	Settle time.Duration
-	// Ready waits, as long as Settle, for every node to be managed before the
-	// schedule begins.
+	// Ready waits, as long as Settle, for every node that is not excused to be
+	// managed before the schedule begins.
 	Ready bool
 	// Jobs is how often a job is started on some managed node, about; 0: never.
 	Jobs time.Duration
@@ -89,6 +89,7 @@ type Agenda struct {
 	fresh    bool          // nothing has happened since the last check
 	well     bool          // as the last check found it
 	since    time.Duration // it has been well
+	where    string        // where the nodes were when the last check before the schedule found them
 	job      time.Duration
 	jobs     int
 	random   *rand.Rand
@@ -144,7 +145,7 @@ func (a *Agenda) start(now time.Duration) Step {
 		return a.fault(now)
 	case now >= a.deadline:
 		a.stage = ended
-		return Step{Do: End, Why: fmt.Sprintf("not every node was managed within %s, so nothing was begun", a.o.Settle)}
+		return Step{Do: End, Why: fmt.Sprintf("not every node was managed within %s, so nothing was begun: %s", a.o.Settle, a.where)}
 	}
 	return a.checkOr(now, a.deadline)
 }
@@ -240,6 +241,9 @@ func (a *Agenda) Added(now time.Duration, entry int, id string) {
 func (a *Agenda) Checked(now time.Duration, f grid.Facts) {
 	a.check, a.fresh = now+a.o.Every, true
 	well := a.allWell(f)
+	if a.stage == starting {
+		a.where = grid.Whereabouts(f.Nodes)
+	}
 	if well && !a.well {
 		a.since = now
 	}
@@ -247,15 +251,19 @@ func (a *Agenda) Checked(now time.Duration, f grid.Facts) {
 }
 
 func (a *Agenda) allWell(f grid.Facts) bool {
-	for _, n := range f.Nodes {
-		if n.Powered && !n.Managed() && !slices.Contains(a.o.Excused, n.Name) {
-			return false
-		}
+	if slices.ContainsFunc(f.Nodes, a.late) {
+		return false
 	}
 	if slices.ContainsFunc(f.Jobs, func(j grid.Job) bool { return !j.Told }) {
 		return false
 	}
 	return len(invariant.Shared(f)) == 0 && (a.o.Well == nil || a.stage != settling || a.o.Well(f))
+}
+
+// late says whether a node is not managed and ought to be: before a run begins
+// each, afterwards one with power.
+func (a *Agenda) late(n grid.Node) bool {
+	return !n.Managed() && (n.Powered || a.stage == starting) && !slices.Contains(a.o.Excused, n.Name)
 }
 
 // Pick says on which of the nodes a job is to be started and what its id is;

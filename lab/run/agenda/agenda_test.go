@@ -76,6 +76,9 @@ func parse(t *testing.T, head string) *play {
 
 func (p *play) nodes(now time.Duration) []grid.Node {
 	all := []grid.Node{{Name: "a", Powered: true}, {Name: "b", Powered: true}, {Name: "held-back"}}
+	if p.o.Ready { // who is held back would be waited for
+		all = all[:2]
+	}
 	for i := range all[:2] {
 		all[i].Status = api.Status{Phase: "managed"}
 	}
