@@ -68,7 +68,7 @@ func (s *Segment) Impair(ctx context.Context, from, to string, spec link.Spec) (
 	if err != nil {
 		return grid.Measured{}, err
 	}
-	return s.measure(ctx, from, to)
+	return s.Measure(ctx, from, to)
 }
 
 // Impairments are those in force.

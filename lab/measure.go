@@ -28,10 +28,11 @@ type end struct {
 	mac  net.HardwareAddr
 }
 
-// measure finds out what the link from one machine to another does, all that
-// is wrong with it together. Of everybody, the first two that have power stand
-// for all.
-func (s *Segment) measure(ctx context.Context, from, to string) (grid.Measured, error) {
+// Measure finds out what the link from one machine of the segment to another
+// does, all that is wrong with it together. Of everybody, the first two that
+// have power stand for all. A link that cannot be measured is no error, How says
+// why.
+func (s *Segment) Measure(ctx context.Context, from, to string) (grid.Measured, error) {
 	a, b, err := s.ends(ctx, from, to)
 	if err != nil {
 		return notMeasured(err), ctx.Err()

@@ -30,6 +30,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/g8os/g8os/lab/impair/thread"
 	"github.com/g8os/g8os/lab/machine"
 )
 
@@ -90,7 +91,6 @@ func (s *Switch) boot(ctx context.Context) error {
 	daemons := []machine.Job{
 		{Name: "ovsdb-server", Argv: append([]string{"ovsdb-server", db, "--remote=punix:" + s.socket(),
 			"--unixctl=" + filepath.Join(s.dir, "ovsdb.ctl")}, quiet...)},
-		// A switch of hardware waits for no node's processor, and this one's delay is not to depend on how busy they are.
 		{Name: "ovs-vswitchd", Argv: append([]string{"nice", "-n", "-20", "ovs-vswitchd", "unix:" + s.socket(),
 			"--unixctl=" + filepath.Join(s.dir, "vswitchd.ctl")}, quiet...)},
 	}
@@ -112,9 +112,26 @@ func (s *Switch) boot(ctx context.Context) error {
 		case again:
 			err = s.takenOver(ctx)
 		}
+		if err == nil {
+			err = s.prefer(ctx, job.Name)
+		}
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// prefer makes a job come before the nodes: a switch of hardware waits for
+// nobody's processor, and what this one delays must not depend on how busy they
+// are. A job that has just ended is missed by whoever needs it.
+func (s *Switch) prefer(ctx context.Context, job string) error {
+	st, _, err := s.m.Job(ctx, job)
+	if err != nil {
+		return err
+	}
+	if err := thread.Prefer(fmt.Sprintf("/proc/%d/root/proc/%d", s.m.Proc.PID, st.PID)); err != nil {
+		return fmt.Errorf("%s: %w", job, err)
 	}
 	return nil
 }

@@ -80,6 +80,9 @@ func (s *Switch) startShaper(ctx context.Context, segment string) error {
 	if err := s.awaitShaper(ctx, segment); err != nil {
 		return err
 	}
+	if err := s.prefer(ctx, job.Name); err != nil {
+		return err
+	}
 	_, err := s.run(ctx, nil, append(vsctl, "add-port", Bridge(segment), tap)...)
 	return err
 }

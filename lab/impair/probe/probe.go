@@ -48,16 +48,17 @@ const (
 )
 
 // PlanFor is how to find out whether a link is as bad as asked for: a thousand
-// frames, fewer where less would do or a rate is in their way.
+// frames, so that a processor that was away for a moment does not show, and
+// fewer where less would do or a rate is in their way.
 func PlanFor(s link.Spec) Plan {
 	p := Plan{Frames: 1000, Size: minSize, Gap: gap, Wait: s.Delay + s.Jitter + slack, Twice: s.Duplicate > 0}
 	if s.Reorder > 0 {
 		p.Wait += max(s.ReorderBy, link.DefaultReorderBy)
 	}
-	switch chances := s.Loss > 0 || s.Duplicate > 0 || s.Corrupt > 0 || s.Reorder > 0; {
+	switch {
 	case s.Zero():
 		p.Frames = 10
-	case s.Dead(), !chances && s.Rate == 0:
+	case s.Dead():
 		p.Frames = 100
 	}
 	if s.Rate > 0 { // no queue is to build up
@@ -118,7 +119,7 @@ func Run(ctx context.Context, p Plan, e Ends) (Result, error) {
 
 // send keeps its pace on a punctual thread of its own, which ends with it.
 func send(ctx context.Context, p Plan, m marker, put func([]byte) error, start time.Time, t *tally) error {
-	if err := thread.Punctual(); err != nil {
+	if err := thread.Measuring(); err != nil {
 		return err
 	}
 	frame := make([]byte, m.size)
@@ -141,7 +142,7 @@ func send(ctx context.Context, p Plan, m marker, put func([]byte) error, start t
 
 // receive counts, on such a thread too, until the socket is stopped, or all has come that can.
 func receive(s *Socket, m marker, start time.Time, t *tally) error {
-	if err := thread.Punctual(); err != nil {
+	if err := thread.Measuring(); err != nil {
 		return err
 	}
 	buf := make([]byte, 2048)

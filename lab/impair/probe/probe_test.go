@@ -78,7 +78,7 @@ func TestPlans(t *testing.T) {
 		{link.Spec{}, Plan{10, minSize, gap, slack, 0, false}},
 		{link.Spec{Loss: 100}, Plan{100, minSize, gap, slack, 0, false}},
 		{link.Spec{Loss: 1}, Plan{1000, minSize, gap, slack, 0, false}},
-		{link.Spec{Delay: 10 * ms, Jitter: 5 * ms}, Plan{100, minSize, gap, slack + 15*ms, 0, false}},
+		{link.Spec{Delay: 10 * ms, Jitter: 5 * ms}, Plan{1000, minSize, gap, slack + 15*ms, 0, false}},
 		{link.Spec{Duplicate: 1}, Plan{1000, minSize, gap, slack, 0, true}},
 		{link.Spec{Reorder: 1}, Plan{1000, minSize, gap, slack + 10*ms, 0, false}},
 		{link.Spec{Rate: 8e6}, Plan{1000, minSize, gap, slack, 0, false}},
