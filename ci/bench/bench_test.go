@@ -100,7 +100,7 @@ down --lab bench-dead-dhcp
 
 func TestWrongSections(t *testing.T) {
 	err := run(t.Context(), []string{"-only", "sizes"}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, hundred, ac`) {
+	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, hundred, ac`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -137,5 +137,15 @@ func TestComplaint(t *testing.T) {
 		if got := complaint(c.errs, c.out); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
+	}
+}
+
+func TestParsePing(t *testing.T) {
+	ms, err := parsePing("--- 192.168.7.12 ping statistics ---\n3 packets transmitted\nrtt min/avg/max/mdev = 0.058/0.063/0.070/0.005 ms\n")
+	if err != nil || ms != 0.063 {
+		t.Errorf("got %v, %v", ms, err)
+	}
+	if _, err := parsePing("100% packet loss\n"); err == nil {
+		t.Error("a round trip without an answer")
 	}
 }

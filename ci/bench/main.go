@@ -35,6 +35,7 @@ var sections = []struct {
 	{"size", "the core's binary", measureSize},
 	{"ways", "configured, and fallback after dead DHCP on two NICs", measureWays},
 	{"idle", "a managed node that has nothing to do", measureIdle},
+	{"impair", "links that misbehave, and those beside them", measureImpair},
 	{"hundred", "100 nodes up and down", measureHundred},
 	{"ac", "the controller under load", measureAC},
 	{"image", "the operating system as it is shipped", measureImage},
