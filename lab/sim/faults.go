@@ -37,6 +37,7 @@ func (w *World) Add(_ context.Context, f fault.Fault) (grid.Applied, error) {
 		return grid.Applied{}, fmt.Errorf("fault %s: %w", f.Kind, err)
 	}
 	a.undo, a.InForce = undo, w.e.Now()
+	w.probeFault(f)
 	w.e.NoteText(0, noteFault, "add "+f.String())
 	w.event("run", "fault", "%s: %s", a.ID, f)
 	w.changed()

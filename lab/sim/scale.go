@@ -11,12 +11,21 @@ import (
 // has 253 addresses, and a search among them stays short while half are free.
 const perSegment = 120
 
-// Scale is a topology with n nodes, spread over as many segments as they need:
-// a third with addresses in net.toml, a third with a DHCP server, a third with
-// neither. acs ACs have a leg on each.
+// Scale is a topology with n nodes, as ScaleYAML writes it.
 func Scale(n, acs int) (*topology.Topology, error) {
+	text, err := ScaleYAML(n, acs)
+	if err != nil {
+		return nil, err
+	}
+	return topology.Parse(fmt.Sprintf("%d nodes", n), []byte(text))
+}
+
+// ScaleYAML writes a topology file with n nodes, spread over as many segments as
+// they need: a third with addresses in net.toml, a third with a DHCP server, a
+// third with neither. acs ACs have a leg on each.
+func ScaleYAML(n, acs int) (string, error) {
 	if n < 1 || acs < 1 {
-		return nil, fmt.Errorf("%d nodes and %d ACs: want at least one of each", n, acs)
+		return "", fmt.Errorf("%d nodes and %d ACs: want at least one of each", n, acs)
 	}
 	var segments, nodes, legs strings.Builder
 	count := max((n+perSegment-1)/perSegment, min(n, 3))
@@ -45,6 +54,5 @@ func Scale(n, acs int) (*topology.Topology, error) {
 		fmt.Fprintf(&controllers, "  - {name: ac%d, policy: open, legs: [%s]}\n", i+1,
 			strings.TrimSuffix(strings.ReplaceAll(legs.String(), "ADDR", fmt.Sprint(2+i)), ", "))
 	}
-	text := "segments:\n" + segments.String() + "acs:\n" + controllers.String() + "nodes:\n" + nodes.String()
-	return topology.Parse(fmt.Sprintf("%d nodes", n), []byte(text))
+	return "segments:\n" + segments.String() + "acs:\n" + controllers.String() + "nodes:\n" + nodes.String(), nil
 }

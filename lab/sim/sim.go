@@ -86,6 +86,7 @@ type World struct {
 	spread   bool  // news are on their way
 	seen     seen
 	faults   faults
+	probes   probes
 }
 
 // member is a node with what an outsider knows of it.
@@ -102,7 +103,7 @@ func New(plan *topology.Plan, o Options) (*World, error) {
 	w := &World{
 		e: engine.New(o.Seed), plan: plan, o: o, segments: map[string]*ether.Segment{}, byName: map[string]*member{},
 		byID: map[api.NodeID]*member{}, dhcp: map[string]*party.DHCP{}, store: memory.New(memory.Options{}),
-		log: slog.New(slog.DiscardHandler), seen: newSeen(),
+		log: slog.New(slog.DiscardHandler), seen: newSeen(), probes: newProbes(),
 	}
 	if o.Log != nil {
 		w.log = slog.New(slog.NewTextHandler(o.Log, nil))

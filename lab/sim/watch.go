@@ -141,6 +141,7 @@ func (w *World) Granted(c *controller.Controller, peer string, id api.NodeID, wh
 	w.changed()
 }
 
+	w.probeGrant(id, what)
 // Job is told what an operator is told of a job (controller.Watcher).
 func (w *World) Job(_ *controller.Controller, id string, e api.ExecEvent) {
 	j := w.seen.byJob[id]

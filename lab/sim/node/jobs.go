@@ -26,6 +26,7 @@ func Argv(lasts time.Duration) []string { return []string{"job", lasts.String()}
 // handOut takes a job from the AC, and runs it if the ledger says so.
 func (c *core) handOut(id string, req api.ExecRequest, have uint64) {
 	if c.ledger.HandOut(id, have) != ledger.Start {
+		c.o.Watcher.Reach(JobAgain)
 		return
 	}
 	c.o.Watcher.JobStarted(c.Node, id)

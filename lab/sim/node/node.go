@@ -53,6 +53,7 @@ type Watcher interface {
 	Trusts(n *Node, server string, genuine bool)
 	JobStarted(n *Node, id string)
 	Crashed(n *Node)
+	Reach(what string) // one of Reaches
 }
 
 // Options are what nodes of a grid share, and what is a node's own.
@@ -77,6 +78,7 @@ type Node struct {
 	clock  time.Duration // what the clock is ahead of the grid's time
 	volume *volmem.Volume
 
+	probed probed
 	core *core // nil: g8os_core does not run
 }
 
@@ -146,7 +148,8 @@ func (n *Node) Now() time.Time { return n.monotonic().Add(n.clock) }
 
 // Set sets the node's clock.
 func (n *Node) Set(t time.Time) error {
-	n.clock = t.Sub(n.monotonic())
+	n.o.Watcher.Reach(ClockRepaired)
+	n.shift = t.Sub(n.Untouched())
 	return nil
 }
 

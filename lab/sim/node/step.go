@@ -55,7 +55,9 @@ func (c *core) later(d time.Duration, ev boot.Event) { c.after(d, func() { c.ste
 
 // step steps the machine and performs what it wants.
 func (c *core) step(ev boot.Event) {
-	for _, e := range c.machine.Step(ev, c.monotonic()) {
+	effects := c.machine.Step(ev, c.monotonic())
+	c.probe(ev, effects)
+	for _, e := range effects {
 		c.perform(e)
 	}
 	if p := c.machine.Phase(); p != c.phase || ev == nil {
