@@ -30,7 +30,7 @@ func BenchmarkIssue(b *testing.B) {
 			}
 			public := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public()
 			for b.Loop() {
-				if _, _, err := c.Issue(nodeIdentity(), public, time.Hour); err != nil {
+				if _, _, err := c.Issue(nodeIdentity(), public, time.Hour, time.Time{}); err != nil {
 					b.Fatal(err)
 				}
 			}

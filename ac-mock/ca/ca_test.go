@@ -84,7 +84,7 @@ func nodeIdentity() api.Identity {
 
 func issue(t *testing.T, c *ca.CA) *x509.Certificate {
 	t.Helper()
-	leaf, _, err := c.Issue(nodeIdentity(), newKey(t).Public(), c.LeafLife())
+	leaf, _, err := c.Issue(nodeIdentity(), newKey(t).Public(), c.LeafLife(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestServerCertificateRenewsItself(t *testing.T) {
 func TestNodeCertificate(t *testing.T) {
 	b := setup(t)
 	c := b.open(t)
-	leaf, text, err := c.Issue(nodeIdentity(), newKey(t).Public(), c.LeafLife())
+	leaf, text, err := c.Issue(nodeIdentity(), newKey(t).Public(), c.LeafLife(), time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestForeignIdentityIsNotIssued(t *testing.T) {
 	c := setup(t).open(t)
 	id := nodeIdentity()
 	id.Grid = "other.example"
-	leaf, _, err := c.Issue(id, newKey(t).Public(), time.Hour)
+	leaf, _, err := c.Issue(id, newKey(t).Public(), time.Hour, time.Time{})
 	if err != nil {
 		return
 	}
@@ -204,56 +204,13 @@ func TestWeakKeysAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range []any{weak.Public(), small.Public(), nil, "text"} {
-		if _, _, err := c.Issue(nodeIdentity(), k, time.Hour); !errors.Is(err, ca.ErrKey) {
+		if _, _, err := c.Issue(nodeIdentity(), k, time.Hour, time.Time{}); !errors.Is(err, ca.ErrKey) {
 			t.Errorf("%T: %v, want ErrKey", k, err)
 		}
 	}
 	public, _, _ := ed25519.GenerateKey(rand.Reader)
-	if _, _, err := c.Issue(nodeIdentity(), public, time.Hour); err != nil {
+	if _, _, err := c.Issue(nodeIdentity(), public, time.Hour, time.Time{}); err != nil {
 		t.Errorf("Ed25519: %v", err)
-	}
-}
-
-func TestDenyNodeCoversThePastOnly(t *testing.T) {
-	b := setup(t)
-	c := b.open(t)
-	for range 3 { // more than once in the same second
-		before := issue(t, c)
-		if err := c.Denied(before); err != nil {
-			t.Fatalf("before: %v", err)
-		}
-		if _, err := b.o.Store.Txn(t.Context(), store.Txn{Then: []store.Op{c.DenyNode(node, ca.IssuedAt(before))}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Sync(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Denied(before); !errors.Is(err, ca.ErrRevoked) {
-			t.Fatalf("denied one: %v, want ErrRevoked", err)
-		}
-		after := issue(t, c)
-		if err := c.Denied(after); err != nil {
-			t.Fatalf("issued after: %v", err)
-		}
-		if b.clock.Now().Before(after.NotBefore) {
-			t.Fatal("issued after, but not valid yet")
-		}
-	}
-}
-
-func TestDenyHoldsWhenTheClockWentBack(t *testing.T) {
-	b := setup(t)
-	c := b.open(t)
-	leaf := issue(t, c)
-	b.clock.Advance(-time.Hour)
-	if _, err := b.o.Store.Txn(t.Context(), store.Txn{Then: []store.Op{c.DenyNode(node, ca.IssuedAt(leaf))}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Sync(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Denied(leaf); !errors.Is(err, ca.ErrRevoked) {
-		t.Fatalf("got %v, want ErrRevoked", err)
 	}
 }
 

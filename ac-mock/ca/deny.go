@@ -24,9 +24,9 @@ const (
 )
 
 // Denial is one entry of the deny list. For a node it covers every certificate
-// issued up to At; a later one counts again.
+// whose issue time is not after At; a later one counts again.
 type Denial struct {
-	At    time.Time `json:"at"`
+	At    time.Time `json:"at"`    // for a node an issue time: a clock that was ahead is in it
 	Until time.Time `json:"until"` // all that it covers has expired by then
 }
 
@@ -53,22 +53,20 @@ func (c *CA) Denied(cert *x509.Certificate) error {
 	return nil
 }
 
-// IssuedAt is when a leaf of this package was issued, to the second.
-func IssuedAt(cert *x509.Certificate) time.Time { return cert.NotBefore.Add(Backdate) }
-
 // DenyNode returns the write that makes void all certificates of a node issued
-// so far; issued is when the last one was (a clock may have been set back
-// since). It belongs in the transaction of the decision; call Sync after it.
-func (c *CA) DenyNode(id api.NodeID, issued time.Time) store.Op {
-	at := c.o.Clock()
-	if issued.After(at) {
-		at = issued
-	}
-	// Two in one second: the second one must cover what was issued between them.
-	if d, ok := c.trust.Load().nodes[id]; ok && !at.After(d.At.Add(time.Second)) {
-		at = d.At.Add(time.Second)
-	}
-	return c.deny(keyDenyNode+string(id), at)
+// so far, and its issue time; last is the node's last one. Both belong in the
+// transaction of the decision: the write, and the issue time as the node's last.
+// Call Sync after it.
+func (c *CA) DenyNode(id api.NodeID, last time.Time) (store.Op, time.Time) {
+	at := nextIssue(c.trust.Load().last(id, last), c.o.Clock())
+	value, _ := json.Marshal(Denial{At: at, Until: at.Add(c.o.NodeLife + 2*time.Second)}) // two times cannot fail
+	return store.Put(keyDenyNode+string(id), value), at
+}
+
+// last is a node's last issue time: what its record says, or its denial if that
+// is later, as it may be beside a record that was written before records said it.
+func (t *trust) last(id api.NodeID, recorded time.Time) time.Time {
+	return later(recorded, t.nodes[id].At)
 }
 
 // DenySerial returns the write that makes one certificate void.
@@ -77,31 +75,14 @@ func (c *CA) DenySerial(serial *big.Int, notAfter time.Time) store.Op {
 	return store.Put(keyDenySerial+serialName(serial), value)
 }
 
-func (c *CA) deny(key string, at time.Time) store.Op {
-	value, _ := json.Marshal(Denial{At: at.UTC(), Until: at.Add(c.o.NodeLife + 2*time.Second).UTC()}) // two times cannot fail
-	return store.Put(key, value)
-}
-
-// issueTime is when a certificate issued now says it was: after whatever the
-// deny list covers for its node.
-func (t *trust) issueTime(id api.Identity, now time.Time) time.Time {
-	now = now.Truncate(time.Second)
-	if id.Role != api.RoleNode {
-		return now
-	}
-	if d, ok := t.nodes[api.NodeID(id.Name)]; ok && !now.After(d.At) {
-		return d.At.Truncate(time.Second).Add(time.Second)
-	}
-	return now
-}
-
 // dropExpired forgets denials of certificates that have all expired, and
-// accepted CAs that have.
+// accepted CAs that have; never the one that signs, which a clock that is ahead
+// would take away for good.
 func (c *CA) dropExpired(ctx context.Context) {
-	now := c.o.Clock()
+	now, signs := c.o.Clock(), keyAccepted+serialName(c.trust.Load().issuer.SerialNumber)
 	var txn store.Txn
 	_, err := store.Each(ctx, c.o.Store, prefix, func(kv store.KV) error {
-		if len(txn.Then) < store.MaxOps && expired(kv, now) {
+		if len(txn.Then) < store.MaxOps && kv.Key != signs && expired(kv, now) {
 			txn.If = append(txn.If, store.Cond{Key: kv.Key, Modified: kv.Modified})
 			txn.Then = append(txn.Then, store.Delete(kv.Key))
 		}

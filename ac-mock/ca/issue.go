@@ -24,17 +24,21 @@ import (
 var ErrKey = errors.New("no certificate for such a key")
 
 // Issue signs a client certificate for a public key (ECDSA on P-256 or P-384,
-// or Ed25519). Chain is PEM, leaf first, without the root. The life is cut
-// where it would outlive the issuer.
-func (c *CA) Issue(id api.Identity, public any, life time.Duration) (leaf *x509.Certificate, chain []byte, err error) {
+// or Ed25519), good from now. Chain is PEM, leaf first, without the root. The
+// life is cut where it would outlive the issuer. For a node, last is its last
+// issue time; that of the leaf (IssuedAt) has to be recorded as the new one, in
+// the transaction of the decision. For others last does not matter.
+func (c *CA) Issue(id api.Identity, public any, life time.Duration, last time.Time) (leaf *x509.Certificate, chain []byte, err error) {
 	if err := acceptable(public); err != nil {
 		return nil, nil, err
 	}
-	t := c.trust.Load()
-	at := t.issueTime(id, c.o.Clock())
-	template, err := c.leaf(id, at.Add(-Backdate), at.Add(life), x509.ExtKeyUsageClientAuth)
+	t, now := c.trust.Load(), c.o.Clock().Truncate(time.Second)
+	template, err := c.leaf(id, now.Add(-Backdate), now.Add(life), x509.ExtKeyUsageClientAuth)
 	if err != nil {
 		return nil, nil, err
+	}
+	if id.Role == api.RoleNode {
+		template.Subject.SerialNumber = nextIssue(t.last(api.NodeID(id.Name), last), now).Format(issueLayout)
 	}
 	leaf, err = t.sign(template, public)
 	if err != nil {

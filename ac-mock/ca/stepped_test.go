@@ -63,7 +63,7 @@ func public() any { return ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)
 
 func TestSteppedCAsAgreeWhenTold(t *testing.T) {
 	s, one, two, clock := stepped(t)
-	leaf, _, err := one.Issue(nodeIdentity(), public(), time.Hour)
+	leaf, _, err := one.Issue(nodeIdentity(), public(), time.Hour, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,8 @@ func TestSteppedCAsAgreeWhenTold(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a certificate that the other AC issued: %v", err)
 	}
-	_, err = s.Txn(t.Context(), store.Txn{Then: []store.Op{one.DenyNode(node, ca.IssuedAt(leaf)), store.Put("other", nil)}})
+	denial, _ := one.DenyNode(node, ca.IssuedAt(leaf))
+	_, err = s.Txn(t.Context(), store.Txn{Then: []store.Op{denial, store.Put("other", nil)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,8 @@ func TestSteppedCAsAgreeWhenTold(t *testing.T) {
 
 func TestTendForgetsInTime(t *testing.T) {
 	s, one, _, clock := stepped(t)
-	if _, err := s.Txn(t.Context(), store.Txn{Then: []store.Op{one.DenyNode(node, clock.Now())}}); err != nil {
+	denial, _ := one.DenyNode(node, clock.Now())
+	if _, err := s.Txn(t.Context(), store.Txn{Then: []store.Op{denial}}); err != nil {
 		t.Fatal(err)
 	}
 	denials := func() int {
@@ -124,7 +126,7 @@ func TestTendForgetsInTime(t *testing.T) {
 func TestSameSeedSameCertificates(t *testing.T) {
 	issue := func() []byte {
 		_, _, two, _ := stepped(t)
-		_, chain, err := two.Issue(nodeIdentity(), public(), time.Hour)
+		_, chain, err := two.Issue(nodeIdentity(), public(), time.Hour, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -160,11 +160,12 @@ func (c *CA) pause(ctx context.Context) {
 }
 
 // keepIssuing makes a new issuing CA when two thirds of the life of this one
-// are over. Old leaves stay good: the old CA stays accepted until it expires.
+// are over, or when it was made under a clock that was ahead and is not good
+// yet. Old leaves stay good: the old CA stays accepted until it expires.
 func (c *CA) keepIssuing(ctx context.Context) {
 	t, now := c.trust.Load(), c.o.Clock()
 	left := t.issuer.NotAfter.Sub(now)
-	if left > issuingLife/3 {
+	if left > issuingLife/3 && !now.Before(t.issuer.NotBefore) {
 		return
 	}
 	if err := c.replaceIssuing(ctx); err != nil {

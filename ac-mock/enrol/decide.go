@@ -117,7 +117,7 @@ func choose(k Known, device []byte) (r Record, found bool, o *Outcome) {
 	}
 	if len(k.ByMAC) > 0 { // only retired ones: the hardware may begin again, under its old id
 		old := k.ByMAC[0]
-		return Record{ID: old.ID, MACs: old.MACs, Retired: old.Retired, Newest: old.Newest}.clone(), false, nil
+		return Record{ID: old.ID, MACs: old.MACs, Retired: old.Retired, Newest: old.Newest, LastIssue: old.LastIssue}.clone(), false, nil
 	}
 	return Record{}, false, nil
 }

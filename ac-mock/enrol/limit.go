@@ -48,8 +48,8 @@ func (l *Limiter) Record(id string, now time.Time) bool {
 // BadProof counts a proof that did not hold, and says whether the node is
 // locked because of this one.
 func (l *Limiter) BadProof(id string, now time.Time) (locked bool) {
-	lock := time.Duration(l.limits.LockSeconds) * time.Second
-	s, _ := l.proofs.get(id)
+	lock := l.lock()
+	s, _ := l.strikes(id, now)
 	if now.Sub(s.last) > lock {
 		s.n = 0
 	}
@@ -63,9 +63,25 @@ func (l *Limiter) BadProof(id string, now time.Time) (locked bool) {
 
 // Locked says whether a node is locked because of bad proofs.
 func (l *Limiter) Locked(id string, now time.Time) bool {
-	s, ok := l.proofs.get(id)
+	s, ok := l.strikes(id, now)
 	return ok && now.Before(s.until)
 }
+
+// strikes are those of a node. Times that a clock left behind which was ahead
+// count as now: nobody is locked for longer than a lock is long.
+func (l *Limiter) strikes(id string, now time.Time) (strikes, bool) {
+	s, ok := l.proofs.get(id)
+	if ok && s.last.After(now) {
+		s.last = now
+		if ends := now.Add(l.lock()); s.until.After(ends) {
+			s.until = ends
+		}
+		l.proofs.put(id, s)
+	}
+	return s, ok
+}
+
+func (l *Limiter) lock() time.Duration { return time.Duration(l.limits.LockSeconds) * time.Second }
 
 // Release ends a lock.
 func (l *Limiter) Release(id string) { l.proofs.put(id, strikes{}) }

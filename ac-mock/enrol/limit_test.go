@@ -69,6 +69,27 @@ func TestLockAfterBadProofs(t *testing.T) {
 	}
 }
 
+// A clock that was ahead leaves no lock behind that is longer than a lock, and
+// no bad proofs that are not forgotten in time.
+func TestLockOfAClockThatWasAhead(t *testing.T) {
+	l := NewLimiter(limits())
+	ahead := noon.Add(240 * time.Hour)
+	for range 3 {
+		l.BadProof("locked", ahead)
+	}
+	l.BadProof("tried", ahead)
+	l.BadProof("tried", ahead)
+	if !l.Locked("locked", noon) || l.Locked("tried", noon) {
+		t.Fatal("want a lock of the one that was locked, and of no other")
+	}
+	if l.Locked("locked", noon.Add(time.Minute)) {
+		t.Error("locked for longer than a lock")
+	}
+	if l.BadProof("tried", noon.Add(2*time.Minute)) {
+		t.Error("bad proofs minutes apart lock")
+	}
+}
+
 func TestSourceOf(t *testing.T) {
 	for peer, want := range map[string]string{
 		"192.168.7.10:4711": "192.168.7.10", "[::ffff:192.168.7.10]:1": "192.168.7.10",

@@ -57,14 +57,16 @@ type Record struct {
 	Newest      uint32   `json:"newest,omitempty"`      // highest ever made: no number is used twice
 
 	Certificate *Certificate `json:"certificate,omitempty"` // the last one issued; nil: none, or none that counts
-	Created     time.Time    `json:"created"`
-	Unlocked    time.Time    `json:"unlocked,omitzero"` // last granted claim
+	// LastIssue is the issue time (package ca) of the last certificate or
+	// revocation: the next one's is later, and it never goes back.
+	LastIssue time.Time `json:"last_issue,omitzero"`
+	Created   time.Time `json:"created"`
+	Unlocked  time.Time `json:"unlocked,omitzero"` // last granted claim
 }
 
 // Certificate is what is remembered of one that was issued.
 type Certificate struct {
 	Serial   string    `json:"serial"`
-	Issued   time.Time `json:"issued"`
 	NotAfter time.Time `json:"not_after"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"github.com/g8os/g8os/ac-mock/ca"
 	"github.com/g8os/g8os/ac-mock/enrol"
@@ -47,15 +48,17 @@ func (r *Registry) BadProof(_ context.Context, peer string, device []byte, why e
 }
 
 // Admit says whether a node may open a session with this certificate: as Holds
-// does, and no newer one may have been issued. Who comes with an older one has
+// does, and no newer one may have been issued: by issue time, which the clock
+// does not turn back. Who comes with an older one has
 // to prove itself, and its counter tells which of two it is.
 func (r *Registry) Admit(id api.NodeID, cert *x509.Certificate) error {
 	if err := r.Holds(id, cert); err != nil {
 		return err
 	}
 	record, _ := r.book.get(id)
-	if record != nil && record.Certificate != nil && ca.IssuedAt(cert).Before(record.Certificate.Issued) {
-		return fmt.Errorf("session of node %s: %w: a newer one was issued at %s", id, ca.ErrRevoked, record.Certificate.Issued)
+	if record != nil && ca.IssuedAt(cert).Before(record.LastIssue) {
+		return fmt.Errorf("session of node %s: %w: serial %032x was followed by one with issue time %s",
+			id, ca.ErrRevoked, cert.SerialNumber, record.LastIssue.Format(time.RFC3339))
 	}
 	return nil
 }

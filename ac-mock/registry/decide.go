@@ -167,12 +167,13 @@ func publicKey(der []byte) (any, error) {
 
 func (r *Registry) issue(o *enrol.Outcome, public any) (api.Issued, error) {
 	id := api.Identity{Grid: r.o.Grid, Role: api.RoleNode, Name: string(o.Record.ID)}
-	leaf, chain, err := r.o.CA.Issue(id, public, r.o.CA.LeafLife())
+	leaf, chain, err := r.o.CA.Issue(id, public, r.o.CA.LeafLife(), o.Record.LastIssue)
 	if err != nil {
 		return api.Issued{}, err
 	}
 	serial := fmt.Sprintf("%032x", leaf.SerialNumber)
-	o.Record.Certificate = &enrol.Certificate{Serial: serial, Issued: ca.IssuedAt(leaf), NotAfter: leaf.NotAfter}
+	o.Record.Certificate = &enrol.Certificate{Serial: serial, NotAfter: leaf.NotAfter}
+	o.Record.LastIssue = ca.IssuedAt(leaf)
 	o.Detail = "serial " + serial + ", good until " + leaf.NotAfter.UTC().Format(time.RFC3339)
 	return api.Issued{Chain: chain, Accepted: r.o.CA.AcceptedPEM(), NotAfter: leaf.NotAfter, Settings: r.Settings(o.Record.ID)}, nil
 }

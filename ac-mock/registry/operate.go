@@ -113,12 +113,9 @@ func (r *Registry) carryOut(ctx context.Context, actor, action string, id api.No
 	o := enrol.Outcome{Record: c.record, Drop: c.drop}
 	var extra []store.Op
 	if c.revoke {
-		var issued time.Time
-		if last := c.record.Certificate; last != nil {
-			issued = last.Issued
-		}
-		extra = append(extra, r.o.CA.DenyNode(id, issued))
-		o.Record.Certificate = nil
+		denial, at := r.o.CA.DenyNode(id, c.record.LastIssue)
+		extra = append(extra, denial)
+		o.Record.Certificate, o.Record.LastIssue = nil, at
 	}
 	entry := api.AuditEntry{
 		Time: r.o.Clock(), Actor: actor, Action: action, Node: id, Decision: audit.Granted, Reason: "operator's decision", Detail: c.detail,
@@ -164,7 +161,7 @@ func (r *Registry) Operator(ctx context.Context, actor, name string, public any,
 	if (level != "admin" && level != "operator" && level != "viewer") || who == "" || strings.ContainsAny(who, "/ ") {
 		return nil, fmt.Errorf("operator %q: want LEVEL.NAME, with a level of admin, operator or viewer", name)
 	}
-	leaf, chain, err := r.o.CA.Issue(api.Identity{Grid: r.o.Grid, Role: api.RoleOperator, Name: name}, public, life)
+	leaf, chain, err := r.o.CA.Issue(api.Identity{Grid: r.o.Grid, Role: api.RoleOperator, Name: name}, public, life, time.Time{})
 	if err != nil {
 		return nil, fmt.Errorf("certificate of operator %s: %w", name, err)
 	}

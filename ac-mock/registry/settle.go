@@ -61,9 +61,11 @@ func (w *writer) settle(ctx context.Context) (next time.Time) {
 	return next
 }
 
-// passed says whether something is due now, and if so, when again.
+// passed says whether something is due now, and if so, when again. What is
+// further away than it ever is was put there by a clock that was ahead: it is
+// due too.
 func passed(due *time.Time, every time.Duration, now time.Time) bool {
-	if now.Before(*due) {
+	if now.Before(*due) && due.Sub(now) <= every {
 		return false
 	}
 	*due = now.Add(every)

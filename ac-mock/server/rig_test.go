@@ -117,7 +117,7 @@ func (r *rig) credentials(role api.Role, name string) tls.Certificate {
 	r.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(r, err)
-	leaf, chain, err := r.ca.Issue(api.Identity{Grid: grid, Role: role, Name: name}, &key.PublicKey, time.Hour)
+	leaf, chain, err := r.ca.Issue(api.Identity{Grid: grid, Role: role, Name: name}, &key.PublicKey, time.Hour, time.Time{})
 	must(r, err)
 	return assemble(leaf, chain, key)
 }
@@ -214,7 +214,7 @@ func (b *book) Certificate(_ context.Context, _ string, _ []byte, c api.CSR) (ap
 	if err != nil {
 		return api.Issued{}, errors.Join(api.ErrRefused, err)
 	}
-	leaf, chain, err := b.ca.Issue(api.Identity{Grid: grid, Role: api.RoleNode, Name: c.NodeID.MAC()}, csr.PublicKey, time.Hour)
+	leaf, chain, err := b.ca.Issue(api.Identity{Grid: grid, Role: api.RoleNode, Name: c.NodeID.MAC()}, csr.PublicKey, time.Hour, time.Time{})
 	if err != nil {
 		return api.Issued{}, err
 	}
