@@ -100,3 +100,18 @@ func TestEqualRefusalsAreCounted(t *testing.T) {
 		t.Fatal("nothing was held back, and yet something is due")
 	}
 }
+
+// What was counted under a clock that was ahead does not wait for it.
+func TestRefusalsOfAClockThatWasAhead(t *testing.T) {
+	c := NewCoalescer()
+	e := api.AuditEntry{Actor: "192.168.7.9", Action: "unlock", Reason: "waits for approval", Node: "020000000001"}
+	for range 3 {
+		c.Add("192.168.7.9", e, noon.Add(240*time.Hour))
+	}
+	if due := c.Due(noon, false); len(due) != 1 {
+		t.Fatalf("got %+v, want the sum of what was counted", due)
+	}
+	if !c.Add("192.168.7.9", e, noon) {
+		t.Fatal("the next one is not written")
+	}
+}

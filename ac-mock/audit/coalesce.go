@@ -76,7 +76,7 @@ func (c *Coalescer) take(now time.Time) bool {
 func (c *Coalescer) Due(now time.Time, all bool) []api.AuditEntry {
 	var due []api.AuditEntry
 	for k, held := range c.kinds {
-		if !all && now.Sub(held.since) < Window {
+		if !all && !over(held.since, now) {
 			continue
 		}
 		if held.n > 0 {
@@ -85,12 +85,16 @@ func (c *Coalescer) Due(now time.Time, all bool) []api.AuditEntry {
 		delete(c.kinds, k)
 	}
 	slices.SortFunc(due, func(a, b api.AuditEntry) int { return slices.Compare(key(a), key(b)) })
-	if c.over.n > 0 && (all || now.Sub(c.over.since) >= Window) {
+	if c.over.n > 0 && (all || over(c.over.since, now)) {
 		e := sum(c.over, now, "refusals of many kinds; this is the last one")
 		due, c.over = append(due, e), count{}
 	}
 	return due
 }
+
+// over says whether Window is. A beginning that is yet to come was noted by a
+// clock that was ahead: nothing is kept back until it has caught up.
+func over(since, now time.Time) bool { return now.Before(since) || now.Sub(since) >= Window }
 
 func key(e api.AuditEntry) []string {
 	return []string{e.Actor, e.Action, e.Reason, string(e.Node)}

@@ -134,6 +134,19 @@ func TestPresenceForgivesRareReplacements(t *testing.T) {
 	}
 }
 
+func TestPresenceForgetsAClockThatWasAhead(t *testing.T) {
+	const n api.NodeID = "020000000001"
+	p := NewPresence(30 * time.Second)
+	for i := range uint64(2) {
+		p.Opened(n, i+1, t0.Add(time.Hour))
+		p.Answered(n, t0.Add(time.Hour))
+	}
+	p.Opened(n, 3, t0)
+	if p.Answered(n, t0) {
+		t.Fatal("called a clone for what happened under a clock that was an hour ahead")
+	}
+}
+
 func TestPresenceSilence(t *testing.T) {
 	p := NewPresence(30 * time.Second)
 	p.Opened("b", 1, t0)

@@ -70,7 +70,8 @@ func (p *Presence) Answered(node api.NodeID, now time.Time) (clone bool) {
 	if n == nil {
 		return false
 	}
-	n.pushed = slices.DeleteFunc(append(n.pushed, now), func(t time.Time) bool { return now.Sub(t) > cloneWithin })
+	// A time that is yet to come is of a clock that was ahead.
+	n.pushed = slices.DeleteFunc(append(n.pushed, now), func(t time.Time) bool { return t.After(now) || now.Sub(t) > cloneWithin })
 	if len(n.pushed) < cloneTimes {
 		return false
 	}
