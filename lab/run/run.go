@@ -42,7 +42,8 @@ type Options struct {
 	// DefaultSettle. Less than half a minute does not find two nodes that go on
 	// sharing an address.
 	Settle fault.Duration `json:"settle,omitempty"`
-	// Ready waits until every node is managed before the schedule begins.
+	// Ready waits until every node that is not excused is managed before the
+	// schedule begins.
 	Ready bool `json:"ready,omitempty"`
 	// Jobs is how often a job is started, about; 0: never. Each lasts JobLasts; 0: 3 s.
 	Jobs     fault.Duration `json:"jobs,omitempty"`

@@ -28,12 +28,15 @@ type runner struct {
 }
 
 func newRunner(g grid.Grid, s fault.Schedule, o Options) *runner {
-	checker := invariant.New()
+	checker, ready := invariant.New(), time.Duration(0)
+	if o.Ready {
+		ready = DefaultSettle(g.Fidelity())
+	}
 	return &runner{
 		g: g, s: s, o: o, checker: checker, phases: map[string]string{}, told: len(g.History()),
 		agenda: agenda.New(agenda.Options{
 			Schedule: s, For: time.Duration(o.For), Every: time.Duration(o.Every), Settle: time.Duration(o.Settle),
-			Ready: o.Ready, Jobs: time.Duration(o.Jobs), Seed: o.Seed, Excused: o.Excused,
+			Ready: ready, Jobs: time.Duration(o.Jobs), Seed: o.Seed, Excused: o.Excused,
 			Well: func(f grid.Facts) bool { return checker.Well(f, o.Excused...) },
 		}, g.Elapsed()),
 	}

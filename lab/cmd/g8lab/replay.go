@@ -13,7 +13,7 @@ import (
 	"github.com/g8os/g8os/lab/real"
 	runs "github.com/g8os/g8os/lab/run"
 	"github.com/g8os/g8os/lab/run/record"
-	"github.com/g8os/g8os/lab/sim"
+	"github.com/g8os/g8os/lab/run/simulated"
 	"github.com/g8os/g8os/lab/topology"
 )
 
@@ -21,6 +21,8 @@ type replayCmd struct {
 	File     string `arg:"" name:"record" type:"path" help:"Record of a run."`
 	Fidelity string `enum:",sim,netns,vm" default:"" placeholder:"sim|netns|vm" help:"What the nodes are made of; default: as they were."`
 	Record   string `type:"path" placeholder:"FILE" help:"Where the record of this run goes; default: a new file here, none for a simulated one."`
+	Shrink   bool   `help:"Look for the smallest run that violates the same; simulated runs only."`
+	Tries    int    `default:"200" help:"How many smaller runs are tried at most (${default})."`
 	Bin      string `type:"path" placeholder:"DIR" help:"Where g8os_core, g8os_ac and gocryptfs are; default: beside g8lab."`
 	Image    string `type:"path" placeholder:"DIR" help:"Where the image is that virtual machines boot; default: build/."`
 }
@@ -31,7 +33,14 @@ func (r *replayCmd) Run(ctx context.Context, std streams) error {
 		return exitError{exitUsage, err}
 	}
 	fidelity := cmp.Or(r.Fidelity, rec.Fidelity)
-	if err := canReplay(rec, fidelity); err != nil {
+	err = canReplay(rec, fidelity)
+	if err == nil && r.Shrink && fidelity != topology.Simulated {
+		err = fmt.Errorf("--shrink at fidelity %s: only a simulated run fails the same way each time; want --fidelity sim", fidelity)
+	}
+	if err == nil && r.Tries < 1 {
+		err = fmt.Errorf("--tries %d: want 1 or more", r.Tries)
+	}
+	if err != nil {
 		return exitError{exitUsage, fmt.Errorf("replay %s: %w", r.File, err)}
 	}
 	fmt.Fprintf(std.out, "%s, seed %d, recorded at %s as %s, once more at %s\n", rec.What, rec.Seed, rec.Fidelity, rec.End.Verdict, fidelity)
@@ -55,27 +64,14 @@ func canReplay(rec *record.Record, fidelity string) error {
 	return nil
 }
 
-// openSim is the simulated grid of a record.
-func openSim(h record.Head) (*sim.World, error) {
-	_, plan, err := h.Plan(h.Lab)
-	if err != nil {
-		return nil, err
-	}
-	return sim.New(plan, sim.Options{Seed: h.Seed, Boot: time.Duration(h.Boot)})
-}
-
-// hashOf is how a history is told from another.
-func hashOf(w *sim.World) string { return fmt.Sprintf("%016x", w.Hash()) }
-
 // simulate repeats a simulated run exactly, and says so or not.
 func (r *replayCmd) simulate(ctx context.Context, rec *record.Record, std streams) error {
-	w, err := openSim(rec.Head)
-	if err != nil {
-		return err
-	}
 	head := rec.Head
 	head.Fidelity = topology.Simulated
-	end, err := performance{grid: w, head: head, path: r.Record, hash: func() string { return hashOf(w) }}.perform(ctx, std)
+	end, err := performSimulated(ctx, head, r.Record, std)
+	if end != nil && end.Verdict == runs.Violated && r.Shrink {
+		return errors.Join(err, r.shrink(ctx, head, std))
+	}
 	if end == nil || ctx.Err() != nil || rec.End.Hash == "" {
 		return err
 	}
@@ -84,6 +80,16 @@ func (r *replayCmd) simulate(ctx context.Context, rec *record.Record, std stream
 	}
 	fmt.Fprintln(std.out, "the history is the one that was recorded")
 	return err
+}
+
+// performSimulated runs on a simulated grid of its own; path is of the record,
+// empty for none.
+func performSimulated(ctx context.Context, h record.Head, path string, std streams) (*record.End, error) {
+	w, err := simulated.Open(h)
+	if err != nil {
+		return nil, err
+	}
+	return performance{grid: w, head: h, path: path, hash: func() string { return simulated.Hash(w) }}.perform(ctx, std)
 }
 
 // live runs the schedule of a record on a lab of its own.

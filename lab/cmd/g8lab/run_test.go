@@ -17,8 +17,8 @@ import (
 	"github.com/g8os/g8os/lab/topologies"
 )
 
-// simulated records a run on a simulated grid, and returns where.
-func simulated(t *testing.T, schedule string) string {
+// recorded records a run on a simulated grid, and returns where.
+func recorded(t *testing.T, schedule string, change func(*record.Head)) string {
 	t.Helper()
 	s, err := fault.ParseSchedule(schedule)
 	if err != nil {
@@ -28,14 +28,10 @@ func simulated(t *testing.T, schedule string) string {
 		What: "test", Fidelity: "sim", Lab: "x", Seed: 7, Topology: string(topologies.Default), Schedule: s,
 		Options: runs.Options{For: fault.Duration(time.Minute), Ready: true, Jobs: fault.Duration(10 * time.Second), Seed: 7},
 	}
-	w, err := openSim(head)
-	if err != nil {
-		t.Fatal(err)
-	}
+	change(&head)
 	path := filepath.Join(t.TempDir(), "a.g8run")
 	var out bytes.Buffer
-	p := performance{grid: w, head: head, path: path, hash: func() string { return hashOf(w) }}
-	if _, err := p.perform(t.Context(), streams{nil, &out, &out}); err != nil {
+	if end, err := performSimulated(t.Context(), head, path, streams{nil, &out, &out}); end == nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	return path
@@ -43,7 +39,7 @@ func simulated(t *testing.T, schedule string) string {
 
 // A simulated run gives the same history again, and a page.
 func TestReplayAndReport(t *testing.T) {
-	path := simulated(t, "5s kill on=office-1 for=10s\n20s partition from=dhcp-1 for=15s")
+	path := recorded(t, "5s kill on=office-1 for=10s\n20s partition from=dhcp-1 for=15s", func(*record.Head) {})
 	out, _, err := g8lab(t, "replay", path)
 	if err != nil || !strings.Contains(out, "the history is the one that was recorded") || !strings.Contains(out, "passed: 2 faults") {
 		t.Errorf("%v\n%s", err, out)
@@ -58,9 +54,24 @@ func TestReplayAndReport(t *testing.T) {
 	}
 }
 
+// A run that fails is made small, and the small one is recorded.
+func TestReplayShrinks(t *testing.T) {
+	path := recorded(t, "5s kill on=office-2 for=3s\n20s power on=office-1\n25s ac-pause for=2s", func(h *record.Head) {
+		h.Options.Settle, h.Options.Jobs = fault.Duration(500*time.Millisecond), 0 // too little to boot
+	})
+	out, _, err := g8lab(t, "replay", path, "--shrink")
+	if err == nil || codeOf(err) != exitFailed || !strings.Contains(out, "shrunk to 1 of 3 faults and 1 nodes") || !strings.Contains(out, "nothing more can be left out") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	small := strings.TrimSuffix(path, ".g8run") + "-small.g8run"
+	if out, _, err = g8lab(t, "replay", small); err == nil || !strings.Contains(out, "the history is the one that was recorded") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // A history that is another is not passed over.
 func TestReplayOfAnotherHistory(t *testing.T) {
-	path := simulated(t, "5s kill on=office-1 for=10s")
+	path := recorded(t, "5s kill on=office-1 for=10s", func(*record.Head) {})
 	rec, err := record.Read(path)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +94,8 @@ func TestReplayOfAnotherHistory(t *testing.T) {
 
 func TestRunMistakes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	path := simulated(t, "5s store-lost for=10s")
+	path := recorded(t, "5s store-lost for=10s", func(*record.Head) {})
+	fine := recorded(t, "5s kill on=office-1 for=3s", func(*record.Head) {})
 	old := filepath.Join(t.TempDir(), "old.g8run")
 	text, err := os.ReadFile(path)
 	if err == nil {
@@ -104,6 +116,9 @@ func TestRunMistakes(t *testing.T) {
 		{[]string{"replay", old}, "a record of another version: 9"},
 		{[]string{"replay", "nothing.g8run"}, "no such file"},
 		{[]string{"replay", path, "--fidelity", "netns"}, "at 5s: fault store-lost: not at fidelity netns: one AC of the lab has its store to itself"},
+		{[]string{"replay", path, "--shrink", "--fidelity", "vm"}, "fault store-lost: not at fidelity vm"},
+		{[]string{"replay", fine, "--shrink", "--fidelity", "vm"}, "--shrink at fidelity vm: only a simulated run fails the same way each time"},
+		{[]string{"replay", path, "--shrink", "--tries", "0"}, "--tries 0: want 1 or more"},
 		{[]string{"replay", path, "--fidelity", "dream"}, "g8lab --help explains"},
 		{[]string{"replay", path, "--record", path}, "is there already; want another name"},
 		{[]string{"report", old}, "a record of another version: 9"},

@@ -29,9 +29,9 @@ type Options struct {
 	// Settle is how long the grid has, after everything was healed, until every
 	// node is managed, every job is told of and no address is shared.
 	Settle time.Duration
-	// Ready waits, as long as Settle, for every node that is not excused to be
-	// managed before the schedule begins.
-	Ready bool
+	// Ready is how long every node that is not excused has to be managed before
+	// the schedule begins; 0: it begins at once.
+	Ready time.Duration
 	// Jobs is how often a job is started on some managed node, about; 0: never.
 	Jobs time.Duration
 	// Seed draws when and where jobs are started, and nothing else.
@@ -101,7 +101,7 @@ const jobStream = 0x6a6f6273
 // New makes the agenda of a run that begins now.
 func New(o Options, now time.Duration) *Agenda {
 	a := &Agenda{o: o, check: now, random: rand.New(rand.NewPCG(o.Seed, jobStream))}
-	if a.deadline = now + o.Settle; !o.Ready {
+	if a.deadline = now + o.Ready; o.Ready == 0 {
 		a.begin(now)
 	}
 	return a
@@ -145,7 +145,7 @@ func (a *Agenda) start(now time.Duration) Step {
 		return a.fault(now)
 	case now >= a.deadline:
 		a.stage = ended
-		return Step{Do: End, Why: fmt.Sprintf("not every node was managed within %s, so nothing was begun: %s", a.o.Settle, a.where)}
+		return Step{Do: End, Why: fmt.Sprintf("not every node was managed within %s, so nothing was begun: %s", a.o.Ready, a.where)}
 	}
 	return a.checkOr(now, a.deadline)
 }

@@ -56,7 +56,7 @@ func parse(t *testing.T, head string) *play {
 		case "jobs":
 			p.o.Jobs = duration(1)
 		case "ready":
-			p.o.Ready = true
+			p.o.Ready = time.Minute
 		case "busy":
 			p.from, p.to = duration(1), duration(2)
 		case "slow":
@@ -76,7 +76,7 @@ func parse(t *testing.T, head string) *play {
 
 func (p *play) nodes(now time.Duration) []grid.Node {
 	all := []grid.Node{{Name: "a", Powered: true}, {Name: "b", Powered: true}, {Name: "held-back"}}
-	if p.o.Ready { // who is held back would be waited for
+	if p.o.Ready > 0 { // who is held back would be waited for
 		all = all[:2]
 	}
 	for i := range all[:2] {
