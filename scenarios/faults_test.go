@@ -100,6 +100,7 @@ var _ = Describe("a log", netns, vm, func() {
 		ok(ac.Arm(ctx, "corrupt-reply"))
 		ok(n.PowerCut(ctx))
 		ok(n.PowerOn(ctx))
+		g.reaches(ctx, "node", "climbing again", func(s lab.Status) bool { return s.Phase != "" })
 		g.isAway(ctx, "node", false, aWhile/2)
 		ok(ac.Clear(ctx, ""))
 		g.backSoon(ctx, "node")
