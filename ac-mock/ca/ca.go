@@ -38,7 +38,7 @@ import (
 const (
 	DefaultLeafLife = 5 * 24 * time.Hour
 	// Backdate is how far before its issue a certificate begins to be valid.
-	Backdate    = 5 * time.Minute
+	Backdate    = api.Backdate
 	issuingLife = 365 * 24 * time.Hour
 	rootLife    = 10 * issuingLife
 )

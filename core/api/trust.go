@@ -16,6 +16,10 @@ var ErrNotAC = errors.New("not an AC of this grid")
 // between the server and being an AC: a sign of a wrong clock on one side.
 var ErrTime = errors.New("certificate is not valid at this time")
 
+// Backdate is how far before its issue an AC has a certificate begin: two
+// clocks that differ by less are one as far as certificates go.
+const Backdate = 5 * time.Minute
+
 // VerifyAC checks a server's certificates as of now: the chain ends in a
 // pinned CA, the leaf may serve, and its identity is an AC's. The host name is
 // not looked at: an AC is at whatever address it is found. It returns the

@@ -3,12 +3,14 @@
 //
 // It promises that all of core reads time in one place, so that a wrong clock
 // can be repaired, and rehearsed on a node that shares its machine's clock with
-// others and must not set it. It is not a time service: the AC's hello is.
+// others and must not set it; and that it remembers what it would read had
+// nobody set it. It is not a time service: the AC's hello is.
 package clock
 
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,36 +20,70 @@ import (
 // Clock tells the time and can be put right.
 type Clock interface {
 	Now() time.Time
+	// Untouched is what Now would be had Set never been called in this process:
+	// what the machine itself believes. What others do to the clock shows in both.
+	Untouched() time.Time
 	Set(t time.Time) error
 }
 
-// System is the machine's clock. Set needs CAP_SYS_TIME.
-type System struct{}
+// Reading is what a clock shows at one moment.
+type Reading struct{ Now, Untouched time.Time }
+
+// Read reads a clock.
+func Read(c Clock) Reading { return Reading{Now: c.Now(), Untouched: c.Untouched()} }
+
+// System is the machine's clock. Set needs CAP_SYS_TIME. The zero value is
+// ready for use; what it was set by is forgotten with the process.
+type System struct {
+	kernel func(*unix.Timeval) error // nil: settimeofday(2)
+	mu     sync.Mutex
+	shift  time.Duration // the sum of what Set has moved it by
+}
 
 // Now reads the machine's clock.
-func (System) Now() time.Time { return time.Now() }
+func (s *System) Now() time.Time { return time.Now() }
+
+// Untouched reads the machine's clock less what Set has moved it by.
+func (s *System) Untouched() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(-s.shift)
+}
 
 // Set sets the machine's clock.
-func (System) Set(t time.Time) error {
-	tv := unix.NsecToTimeval(t.UnixNano())
-	if err := unix.Settimeofday(&tv); err != nil {
+func (s *System) Set(t time.Time) error {
+	set := s.kernel
+	if set == nil {
+		set = unix.Settimeofday
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tv, by := unix.NsecToTimeval(t.UnixNano()), t.Round(0).Sub(time.Now()) // by what the two show, not by the time since boot
+	if err := set(&tv); err != nil {
 		return fmt.Errorf("set the machine's clock to %s: %w", t.UTC().Format(time.RFC3339), err)
 	}
+	s.shift += by
 	return nil
 }
 
 // Own is a clock that differs from the machine's by an offset of its own.
-type Own struct{ offset atomic.Int64 }
+type Own struct {
+	first  time.Duration // the offset it was made with
+	offset atomic.Int64
+}
 
 // NewOwn makes a clock that is ahead of the machine's by offset.
 func NewOwn(offset time.Duration) *Own {
-	o := &Own{}
+	o := &Own{first: offset}
 	o.offset.Store(int64(offset))
 	return o
 }
 
 // Now reads the clock.
 func (o *Own) Now() time.Time { return time.Now().Add(time.Duration(o.offset.Load())) }
+
+// Untouched reads the clock as it was made.
+func (o *Own) Untouched() time.Time { return time.Now().Add(o.first) }
 
 // Set changes the offset; the machine's clock stays as it is.
 func (o *Own) Set(t time.Time) error {
@@ -60,7 +96,7 @@ func (o *Own) Set(t time.Time) error {
 func Parse(s string) (Clock, error) {
 	switch kind, offset, has := strings.Cut(s, ":"); {
 	case s == "system":
-		return System{}, nil
+		return &System{}, nil
 	case kind == "own" && !has:
 		return NewOwn(0), nil
 	case kind == "own":

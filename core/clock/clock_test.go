@@ -1,8 +1,11 @@
 package clock
 
 import (
+	"errors"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParse(t *testing.T) {
@@ -45,6 +48,38 @@ func TestOwnIsSetWithoutTheMachine(t *testing.T) {
 	}
 	if d := time.Since(before); d < 0 || d > time.Minute {
 		t.Errorf("the machine's clock moved by %s", d)
+	}
+}
+
+// What Set does is remembered, however often; what it fails to do is not.
+func TestUntouched(t *testing.T) {
+	refusal := errors.New("not permitted")
+	var refuse error
+	var asked int64
+	system := &System{kernel: func(tv *unix.Timeval) error { asked = tv.Sec; return refuse }}
+	if off := time.Until(system.Untouched()); off.Abs() > time.Minute {
+		t.Errorf("a machine's clock that was never set is untouched at %s", off)
+	}
+	to := time.Now().Add(240 * time.Hour)
+	if err := system.Set(to); err != nil || asked != to.Unix() {
+		t.Fatalf("the kernel was asked for %d, want %d: %v", asked, to.Unix(), err)
+	}
+	refuse = refusal
+	if err := system.Set(to); !errors.Is(err, refusal) {
+		t.Fatalf("refused by the kernel: %v", err)
+	}
+	// This kernel only says that it has set the clock, so the rest is behind.
+	if off := time.Until(system.Untouched()) + 240*time.Hour; off.Abs() > time.Minute {
+		t.Errorf("a machine's clock that was set ahead once is untouched %s from where it was", off)
+	}
+
+	own := NewOwn(-2 * time.Hour)
+	for _, by := range []time.Duration{240 * time.Hour, -time.Hour} {
+		_ = own.Set(time.Now().Add(by))
+		r := Read(own)
+		if now, was := time.Until(r.Now)-by, time.Until(r.Untouched)+2*time.Hour; now.Abs() > time.Minute || was.Abs() > time.Minute {
+			t.Errorf("own clock set by %s shows %s, and %s untouched", by, r.Now, r.Untouched)
+		}
 	}
 }
 

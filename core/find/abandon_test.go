@@ -36,7 +36,7 @@ func TestUnansweredRequestIsTakenBack(t *testing.T) {
 			defer l.Close()
 			asked, ended := make(chan struct{}), make(chan error, 1)
 			go func() { ended <- answerOnce(l, cert, c.answer, asked) }()
-			f := g.finder(clock.System{})
+			f := g.finder(&clock.System{})
 			conn, err := f.Open(t.Context(), Target{Controller: "https://" + l.Addr().String()}, nil)
 			if err != nil {
 				t.Fatal(err)

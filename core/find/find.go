@@ -3,10 +3,11 @@
 //
 // The only proof is TLS 1.3 with a chain that ends in a CA pinned in the image
 // (api.VerifyAC); an answer without it, a captive portal's 200 included, counts
-// for nothing, and nothing is sent before it. A clock that is plainly wrong is
-// repaired here, from the AC's, after the chain has been verified as of the
-// AC's time. Every connection leaves through the interface and from the address
-// it was asked for, whatever the routes say.
+// for nothing, and nothing is sent before it. A clock that is plainly wrong, was
+// set ahead by an AC that was wrong, or is behind is put right here from the
+// AC's, after the chain has been verified as of the AC's time. Every connection
+// leaves through the interface and from the address it was asked for, whatever
+// the routes say.
 //
 // It is not a client of the AC's services: it hands out connections.
 package find
@@ -82,7 +83,7 @@ func (f *Finder) config(cert *tls.Certificate, id *api.Identity, doubtful *bool)
 		InsecureSkipVerify: true,
 		NextProtos:         []string{"http/1.1"},
 		VerifyConnection: func(cs tls.ConnectionState) (err error) {
-			*id, *doubtful, err = Judge(cs.PeerCertificates, f.Pinned, f.Clock.Now(), f.Built)
+			*id, *doubtful, err = Judge(cs.PeerCertificates, f.Pinned, clock.Read(f.Clock), f.Built)
 			return err
 		},
 	}
@@ -99,14 +100,34 @@ func (f *Finder) repairClock(ctx context.Context, c *Conn) error {
 	if err != nil {
 		return err
 	}
-	if err := Believe(c.State().PeerCertificates, f.Pinned, hello.Time, f.Built); err != nil {
+	ours := clock.Read(f.Clock)
+	if err := Believe(c.State().PeerCertificates, f.Pinned, hello.Time, ours, f.Built); err != nil {
 		return err
 	}
-	was := f.Clock.Now()
-	if err := f.Clock.Set(hello.Time); err != nil {
+	return f.set(hello.Time, ours.Now, c, "clock was plainly wrong and is set from the AC")
+}
+
+// CompareClock asks an AC that has proved itself as of our clock for its time,
+// and sets our clock forward if it is behind. It is for whoever holds a client
+// certificate that begins in the future: one of the two clocks is wrong.
+func (f *Finder) CompareClock(ctx context.Context, c *Conn) error {
+	hello, err := c.Hello(ctx)
+	if err != nil {
 		return err
 	}
-	f.Log.Warn("clock was plainly wrong and is set from the AC", "was", was.UTC(), "now", hello.Time.UTC(), "ac", c.AC.String())
+	ours := clock.Read(f.Clock)
+	behind, err := Behind(c.State().PeerCertificates, f.Pinned, hello.Time, ours, f.Built)
+	if !behind {
+		return err
+	}
+	return f.set(hello.Time, ours.Now, c, "clock was behind the AC's and is set from it")
+}
+
+func (f *Finder) set(to, was time.Time, c *Conn, why string) error {
+	if err := f.Clock.Set(to); err != nil {
+		return err
+	}
+	f.Log.Warn(why, "was", was.UTC(), "now", to.UTC(), "ac", c.AC.String())
 	return nil
 }
 

@@ -133,7 +133,7 @@ func TestProof(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			asked := 0
 			url := serve(t, tt.cert, time.Now(), &asked)
-			hello, err := g.finder(clock.System{}).Probe(t.Context(), Target{Controller: url})
+			hello, err := g.finder(&clock.System{}).Probe(t.Context(), Target{Controller: url})
 			switch {
 			case tt.ok && (err != nil || hello.AC != "ac1"):
 				t.Fatalf("hello %+v, error %v; want ac1", hello, err)
@@ -151,7 +151,7 @@ func TestPlainHTTPIsNoAC(t *testing.T) {
 	defer srv.Close()
 	g := newGrid(t)
 	for _, url := range []string{srv.URL, strings.Replace(srv.URL, "http:", "https:", 1)} {
-		if _, err := g.finder(clock.System{}).Probe(t.Context(), Target{Controller: url}); err == nil {
+		if _, err := g.finder(&clock.System{}).Probe(t.Context(), Target{Controller: url}); err == nil {
 			t.Errorf("%s, a portal that answers 200 to everything, counts as an AC", url)
 		}
 	}
@@ -197,10 +197,53 @@ func TestT11Clock(t *testing.T) {
 	}
 }
 
+// A clock that an AC set ahead goes back when the AC is right again; one that is
+// behind an AC whose chain it takes for good is set forward when somebody asks.
+func TestClockFollowsTheAC(t *testing.T) {
+	g, now, asked := newGrid(t), time.Now(), 0
+	ahead := g.leaf(t, func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = now.Add(40*24*time.Hour-time.Hour), now.Add(45*24*time.Hour)
+	})
+	c := clock.NewOwn(0)
+	shows := func(want time.Time) {
+		t.Helper()
+		if off := c.Now().Sub(want); off.Abs() > time.Minute {
+			t.Errorf("the clock shows %s, %s from %s", c.Now(), off, want)
+		}
+	}
+	probe := func(url string) {
+		t.Helper()
+		if _, err := g.finder(c).Probe(t.Context(), Target{Controller: url}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	right := serve(t, g.leaf(t, nil), now, &asked)
+	probe(serve(t, ahead, now.Add(40*24*time.Hour), &asked))
+	shows(now.Add(40 * 24 * time.Hour))
+	probe(right)
+	shows(now)
+
+	c = clock.NewOwn(-20 * time.Hour)
+	conn, err := g.finder(c).Open(t.Context(), Target{Controller: right}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	shows(now.Add(-20 * time.Hour))
+	if err := g.finder(c).CompareClock(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	shows(now)
+	conn.Close()
+	if err := g.finder(c).CompareClock(t.Context(), conn); err == nil {
+		t.Error("compared with an AC that is not there")
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	g, asked := newGrid(t), 0
 	url := serve(t, g.leaf(t, nil), time.Now(), &asked)
-	conn, err := g.finder(clock.System{}).Open(t.Context(), Target{Controller: url}, nil)
+	conn, err := g.finder(&clock.System{}).Open(t.Context(), Target{Controller: url}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +275,7 @@ func TestUnreachable(t *testing.T) {
 		{Controller: "http://127.0.0.1:1"},
 		{Controller: "https://127.0.0.1:1", Interface: "no-such-if0"},
 	} {
-		if _, err := g.finder(clock.System{}).Open(ctx, target, nil); err == nil {
+		if _, err := g.finder(&clock.System{}).Open(ctx, target, nil); err == nil {
 			t.Errorf("%+v: no error", target)
 		}
 	}

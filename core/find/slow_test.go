@@ -21,7 +21,7 @@ func (l late) Write(b []byte) (int, error) {
 func TestSlowMachineKeepsItsConnection(t *testing.T) {
 	g, asked := newGrid(t), 0
 	url := serve(t, g.leaf(t, nil), time.Now(), &asked)
-	conn, err := g.finder(clock.System{}).Open(t.Context(), Target{Controller: url}, nil)
+	conn, err := g.finder(&clock.System{}).Open(t.Context(), Target{Controller: url}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

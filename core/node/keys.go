@@ -154,7 +154,7 @@ func (k *keys) secure(ctx context.Context, e boot.Secure) boot.Secured {
 	k.work.Lock()
 	defer k.work.Unlock()
 	if !e.Renew {
-		if c, err := k.load(); err == nil {
+		if c, err := k.loadFor(ctx, e.Path); err == nil {
 			return boot.Secured{ID: e.ID, RenewAt: k.renewAt(c, c.Leaf.NotBefore)}
 		} else if !errors.Is(err, secure.ErrMissing) {
 			k.log.Warn("client certificate is replaced", "reason", err)
@@ -172,20 +172,25 @@ func (k *keys) obtain(ctx context.Context, p boot.Path) (secure.Credentials, err
 	if err != nil {
 		return secure.Credentials{}, err
 	}
-	conn, err := k.connect(ctx, p, nil) // repairs a clock that is plainly wrong
-	if err != nil {
-		return secure.Credentials{}, err
-	}
-	defer conn.Close()
 	finder, err := k.finder()
 	if err != nil {
 		return secure.Credentials{}, err
 	}
+	conn, err := finder.Open(ctx, target(p), nil)
+	if err != nil {
+		return secure.Credentials{}, err
+	}
+	defer conn.Close()
 	c, settings, err := secure.Obtain(ctx, conn, v.Device(), secure.Request{
 		Dir: k.sslDir(), ID: k.identity(), Pinned: finder.Pinned, Now: k.opt.Clock.Now(),
 	})
 	if err == nil {
 		k.settle(settings)
+	}
+	if errors.Is(err, secure.ErrNotYet) { // if our clock was behind, the next attempt has it put right
+		if cerr := finder.CompareClock(ctx, conn); cerr != nil {
+			return c, fmt.Errorf("%s: comparing the clock: %w", err.Error(), cerr)
+		}
 	}
 	return c, err
 }
@@ -202,6 +207,28 @@ func (k *keys) settle(s api.Settings) {
 
 func (k *keys) load() (secure.Credentials, error) {
 	return secure.Load(durable.OS, k.sslDir(), k.identity(), k.opt.Clock.Now())
+}
+
+// loadFor loads the certificate for use with an AC. That it is not valid yet is
+// said only when the clock has been compared with the AC's.
+func (k *keys) loadFor(ctx context.Context, p boot.Path) (secure.Credentials, error) {
+	c, err := k.load()
+	if !errors.Is(err, secure.ErrNotYet) {
+		return c, err
+	}
+	finder, err := k.finder()
+	if err != nil {
+		return c, err
+	}
+	conn, err := finder.Open(ctx, target(p), nil)
+	if err != nil {
+		return c, err
+	}
+	defer conn.Close()
+	if err := finder.CompareClock(ctx, conn); err != nil {
+		return c, fmt.Errorf("comparing the clock: %w", err)
+	}
+	return k.load()
 }
 
 func (k *keys) sslDir() string { return filepath.Join(k.opt.Mount, "ssl") }
@@ -225,7 +252,9 @@ func (k *keys) connect(ctx context.Context, p boot.Path, cert *tls.Certificate) 
 	if err != nil {
 		return nil, err
 	}
-	return finder.Open(ctx, find.Target{
-		Controller: p.Controller, Interface: p.Interface, Source: p.Address.Addr(), DNS: p.DNS,
-	}, cert)
+	return finder.Open(ctx, target(p), cert)
+}
+
+func target(p boot.Path) find.Target {
+	return find.Target{Controller: p.Controller, Interface: p.Interface, Source: p.Address.Addr(), DNS: p.DNS}
 }

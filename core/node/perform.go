@@ -10,7 +10,6 @@ import (
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
 	"github.com/g8os/g8os/core/durable"
-	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/managed"
 	"github.com/g8os/g8os/core/node/verdict"
 )
@@ -52,9 +51,7 @@ func (n *Node) try(ctx context.Context, e boot.Try) boot.Tried {
 	if err != nil {
 		return boot.Tried{ID: e.ID, Err: err.Error()}
 	}
-	hello, err := finder.Probe(ctx, find.Target{
-		Controller: e.Path.Controller, Interface: e.Path.Interface, Source: e.Path.Address.Addr(), DNS: e.Path.DNS,
-	})
+	hello, err := finder.Probe(ctx, target(e.Path))
 	if err != nil {
 		return boot.Tried{ID: e.ID, Err: err.Error()}
 	}
@@ -104,7 +101,7 @@ func (n *Node) connect(ctx context.Context, e boot.Connect) {
 }
 
 func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, error) {
-	c, err := n.keys.load()
+	c, err := n.keys.loadFor(ctx, p)
 	if err != nil {
 		return nil, err
 	}

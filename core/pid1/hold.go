@@ -68,7 +68,7 @@ func (m *Machine) become(g guest.Go) error {
 		return err
 	}
 	if !g.Time.IsZero() {
-		if err := (clock.System{}).Set(settable(g.Time, uptime())); err != nil {
+		if err := new(clock.System).Set(settable(g.Time, uptime())); err != nil {
 			return err
 		}
 	}

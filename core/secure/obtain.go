@@ -40,7 +40,7 @@ type Request struct {
 
 // Obtain makes a key, has the AC certify it, checks the answer, and only then
 // replaces what is in dir. Errors wrap api.ErrRefused, ErrAnswer, or ErrNotYet
-// (with ErrAnswer: the clocks of node and AC disagree).
+// (with ErrAnswer: the clocks of node and AC disagree; compare them).
 func Obtain(ctx context.Context, ex device.Exchange, dev *device.Device, r Request) (Credentials, api.Settings, error) {
 	if r.Disk == nil {
 		r.Disk = durable.OS

@@ -7,9 +7,9 @@
 //	ssl/accepted.pem  ─▶ current/
 //
 // It promises that the private key never leaves the node, that what the AC
-// sends is checked before it replaces anything, and that a wrong clock is
-// never a reason to replace a certificate. It is not the TLS configuration of
-// a session (core/managed).
+// sends is checked before it replaces anything, and that what a wrong clock may
+// be to blame for has an error of its own: whoever gets it compares the clock
+// first. It is not the TLS configuration of a session (core/managed).
 package secure
 
 import (
@@ -34,12 +34,14 @@ const (
 	AcceptedFile = "accepted.pem" // PEM, may be empty
 )
 
-// Why a certificate cannot be used. All but ErrNotYet are healed by Obtain.
+// Why a certificate cannot be used. All are healed by Obtain; ErrNotYet only
+// where the clock has been compared with the AC's (core/find): our clock is
+// behind, or the clock of whoever issued it was ahead.
 var (
 	ErrMissing = errors.New("client certificate is missing")
 	ErrDamaged = errors.New("client certificate or key is damaged")
 	ErrExpired = errors.New("client certificate has expired")
-	ErrNotYet  = errors.New("client certificate is not valid yet: the clock is wrong") // set the clock, never rotate
+	ErrNotYet  = errors.New("client certificate is not valid yet: our clock or its AC's is wrong")
 	ErrOther   = errors.New("client certificate belongs to somebody else")
 )
 

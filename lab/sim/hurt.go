@@ -46,7 +46,7 @@ func (w *World) hurtNode(a *active) (func() error, error) {
 		return always(k.PowerOn), nil
 	case fault.Clock:
 		k.Jump(time.Duration(f.By))
-		return always(func() { _ = k.Set(Epoch.Add(w.e.Now())) }), nil
+		return always(func() { k.Jump(Epoch.Add(w.e.Now()).Sub(k.Now())) }), nil
 	case fault.DiskFull:
 		k.Disk().Full = true
 		return always(func() { k.Disk().Full = false }), nil

@@ -19,14 +19,16 @@ import (
 var ErrNoCA = errors.New("no CA is pinned")
 
 // Of sorts an error of core/find, unlock, secure or managed, or ErrNoCA. What
-// it does not know is worth another try, or another AC.
+// it does not know is worth another try, or another AC. A certificate that is
+// not valid yet does not hold either: the shell has compared the clock before
+// it says so.
 func Of(err error) boot.Failure {
 	f := boot.Failure{Kind: boot.Unreachable, Err: err.Error()}
 	switch {
 	case errors.Is(err, api.ErrRefused):
 		f.Kind = boot.Refused
 	case errors.Is(err, managed.ErrDistrusted), errors.Is(err, secure.ErrMissing), errors.Is(err, secure.ErrDamaged),
-		errors.Is(err, secure.ErrExpired), errors.Is(err, secure.ErrOther):
+		errors.Is(err, secure.ErrExpired), errors.Is(err, secure.ErrOther), errors.Is(err, secure.ErrNotYet):
 		f.Kind = boot.Distrusted
 	case errors.Is(err, unlock.ErrOperator), errors.Is(err, ErrNoCA):
 		f.Kind = boot.Broken

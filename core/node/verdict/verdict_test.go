@@ -21,13 +21,13 @@ func TestOf(t *testing.T) {
 		{errors.New("connection refused"), boot.Unreachable},
 		{api.ErrNotAC, boot.Unreachable},
 		{unlock.ErrAnswer, boot.Unreachable},
-		{secure.ErrNotYet, boot.Unreachable}, // the next connection repairs the clock
 		{api.ErrRefused, boot.Refused},
 		{managed.ErrDistrusted, boot.Distrusted},
 		{secure.ErrMissing, boot.Distrusted},
 		{secure.ErrDamaged, boot.Distrusted},
 		{secure.ErrExpired, boot.Distrusted},
 		{secure.ErrOther, boot.Distrusted},
+		{secure.ErrNotYet, boot.Distrusted}, // the clock has been compared
 		{unlock.ErrOperator, boot.Broken},
 		{ErrNoCA, boot.Broken},
 	} {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/clock"
 	"github.com/g8os/g8os/core/find"
 )
 
@@ -88,14 +89,14 @@ func NewJudge(pinned *x509.CertPool, built time.Time) *Judge {
 func (j *Judge) Pinned() *x509.CertPool { return j.pinned }
 
 // Server says what find.Judge says of a server's chain.
-func (j *Judge) Server(chain []*x509.Certificate, now time.Time) (api.Identity, bool, error) {
+func (j *Judge) Server(chain []*x509.Certificate, ours clock.Reading) (api.Identity, bool, error) {
 	if len(chain) == 0 {
-		return find.Judge(chain, j.pinned, now, j.built)
+		return find.Judge(chain, j.pinned, ours, j.built)
 	}
-	if s, ok := j.known[chain[0]]; ok && !now.Before(s.from) && !now.After(s.until) {
+	if s, ok := j.known[chain[0]]; ok && !ours.Now.Before(s.from) && !ours.Now.After(s.until) {
 		return s.id, false, nil
 	}
-	id, doubtful, err := find.Judge(chain, j.pinned, now, j.built)
+	id, doubtful, err := find.Judge(chain, j.pinned, ours, j.built)
 	if err == nil && !doubtful {
 		j.known[chain[0]] = spanOf(chain, id)
 	}
@@ -103,8 +104,13 @@ func (j *Judge) Server(chain []*x509.Certificate, now time.Time) (api.Identity, 
 }
 
 // Believe says whether the AC's own time can be believed.
-func (j *Judge) Believe(chain []*x509.Certificate, said time.Time) error {
-	return find.Believe(chain, j.pinned, said, j.built)
+func (j *Judge) Believe(chain []*x509.Certificate, said time.Time, ours clock.Reading) error {
+	return find.Believe(chain, j.pinned, said, ours, j.built)
+}
+
+// Behind says whether a clock is to be set forward to the AC's time.
+func (j *Judge) Behind(chain []*x509.Certificate, said time.Time, ours clock.Reading) (bool, error) {
+	return find.Behind(chain, j.pinned, said, ours, j.built)
 }
 
 // Client says what api.VerifyClient says of a node's chain. roots must be the

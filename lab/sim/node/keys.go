@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -90,6 +91,23 @@ func (c *core) load() (secure.Credentials, error) {
 	return secure.Load(c.Volume(), sslDir, c.identity(), c.Now())
 }
 
+// loadFor loads the certificate for use with an AC, as core/node does.
+func (c *core) loadFor(op *operation, p boot.Path) (secure.Credentials, error) {
+	has, err := c.load()
+	if !errors.Is(err, secure.ErrNotYet) {
+		return has, err
+	}
+	k, err := op.dial(p, nil)
+	if err != nil {
+		return has, err
+	}
+	defer k.close()
+	if err := k.compareClock(); err != nil {
+		return has, fmt.Errorf("comparing the clock: %w", err)
+	}
+	return c.load()
+}
+
 // secure says when the certificate wants renewing, after fetching one where
 // that is needed, as core/node does.
 func (c *core) secure(op *operation, e boot.Secure) boot.Secured {
@@ -98,7 +116,7 @@ func (c *core) secure(op *operation, e boot.Secure) boot.Secured {
 		return fail(err)
 	}
 	if !e.Renew {
-		if has, err := c.load(); err == nil {
+		if has, err := c.loadFor(op, e.Path); err == nil {
 			return boot.Secured{ID: e.ID, RenewAt: c.renewAt(has, has.Leaf.NotBefore)}
 		}
 	}
@@ -113,6 +131,11 @@ func (c *core) secure(op *operation, e boot.Secure) boot.Secured {
 	got, _, err := secure.Obtain(op.ctx, k, v.Device(), secure.Request{
 		Dir: sslDir, ID: c.identity(), Pinned: c.o.Judge.Pinned(), Now: c.Now(), Disk: c.Volume(), Rand: c.random(),
 	})
+	if errors.Is(err, secure.ErrNotYet) {
+		if cerr := k.compareClock(); cerr != nil {
+			return fail(fmt.Errorf("%s: comparing the clock: %w", err.Error(), cerr))
+		}
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -129,7 +152,7 @@ func (c *core) renewAt(has secure.Credentials, issued time.Time) time.Time {
 // so that a damaged one is noticed and replaced.
 func (c *core) connect(op *operation, e boot.Connect) boot.Connected {
 	fail := func(err error) boot.Connected { return boot.Connected{ID: e.ID, Failure: verdict.Of(err)} }
-	has, err := c.load()
+	has, err := c.loadFor(op, e.Path)
 	if err != nil {
 		return fail(err)
 	}

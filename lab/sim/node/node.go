@@ -75,10 +75,11 @@ type Node struct {
 	e      *engine.Engine
 	rng    engine.Stream
 	disk   *diskmem.Disk
-	clock  time.Duration // what the clock is ahead of the grid's time
+	clock  time.Duration // what the machine's own clock is ahead of the grid's time
+	shift  time.Duration // what this run of g8os_core has set it ahead by
 	volume *volmem.Volume
-
 	probed probed
+
 	core *core // nil: g8os_core does not run
 }
 
@@ -143,17 +144,21 @@ func (n *Node) Volume() durable.Disk {
 	return n.volume.Disk()
 }
 
-// Now is the node's clock. Set repairs it (core/clock.Clock).
-func (n *Node) Now() time.Time { return n.monotonic().Add(n.clock) }
+// Now is the node's clock, Untouched what it would be had g8os_core not set it
+// (core/clock.Clock).
+func (n *Node) Now() time.Time { return n.Untouched().Add(n.shift) }
 
-// Set sets the node's clock.
+// Untouched is the machine's own clock.
+func (n *Node) Untouched() time.Time { return n.monotonic().Add(n.clock) }
+
+// Set sets the node's clock, as g8os_core does.
 func (n *Node) Set(t time.Time) error {
 	n.o.Watcher.Reach(ClockRepaired)
 	n.shift = t.Sub(n.Untouched())
 	return nil
 }
 
-// Jump moves the node's clock.
+// Jump moves the machine's own clock, behind the back of g8os_core.
 func (n *Node) Jump(by time.Duration) { n.clock += by }
 
 // monotonic is what the boot machine goes by: it does not jump with the clock.
@@ -241,6 +246,7 @@ func (n *Node) Start() {
 		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,
 	})
 	n.core = c
+	n.clock, n.shift = n.clock+n.shift, 0 // the machine keeps what it was set to, the process forgets by whom
 	c.linksChanged()
 }
 

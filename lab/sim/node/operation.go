@@ -15,6 +15,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/clock"
 	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/managed"
 	"github.com/g8os/g8os/lab/sim/channel"
@@ -190,7 +191,7 @@ func (k *client) judge(p boot.Path, message any) error {
 		return fmt.Errorf("TLS with %s: %w: it said %T", p.Controller, api.ErrNotAC, message)
 	}
 	n := k.op.core.Node
-	id, doubtful, err := n.o.Judge.Server(shown.Chain, n.Now())
+	id, doubtful, err := n.o.Judge.Server(shown.Chain, clock.Read(n))
 	if err != nil {
 		k.close()
 		return fmt.Errorf("TLS with %s: %w", p.Controller, err)
@@ -211,10 +212,25 @@ func (k *client) repairClock() error {
 	if err != nil {
 		return err
 	}
-	if err := k.op.core.o.Judge.Believe(k.shown.Chain, hello.Time); err != nil {
+	n := k.op.core.Node
+	if err := n.o.Judge.Believe(k.shown.Chain, hello.Time, clock.Read(n)); err != nil {
 		return err
 	}
-	return k.op.core.Set(hello.Time)
+	return n.Set(hello.Time)
+}
+
+// compareClock does as that of core/find.
+func (k *client) compareClock() error {
+	hello, err := k.hello()
+	if err != nil {
+		return err
+	}
+	n := k.op.core.Node
+	behind, err := n.o.Judge.Behind(k.shown.Chain, hello.Time, clock.Read(n))
+	if !behind {
+		return err
+	}
+	return n.Set(hello.Time)
 }
 
 func (k *client) hello() (api.Hello, error) {
