@@ -17,7 +17,7 @@ const (
 	Idle       State = iota // before Start
 	Probing                 // asking whether somebody has the address
 	Announcing              // it is ours; telling everybody
-	Defending               // it is ours; watching
+	Defending               // it is ours; watching, and saying so now and then
 	GaveUp                  // it is somebody else's
 )
 
@@ -81,8 +81,20 @@ func (m *Machine) Tick(now time.Time) []Effect {
 		return m.probe(now)
 	case Announcing:
 		return m.announce(now)
+	case Defending:
+		m.next = m.again(now)
+		return []Effect{m.say(m.c.Address)}
 	}
 	return nil
+}
+
+// again is when an address in use is announced the next time; zero: never.
+func (m *Machine) again(now time.Time) time.Time {
+	if m.c.Timing.Repeat <= 0 {
+		return time.Time{}
+	}
+	quarter := m.c.Timing.Repeat / 4
+	return now.Add(m.between(3*quarter, 5*quarter))
 }
 
 // probe sends the next probe, or claims after the silence that follows the
@@ -107,7 +119,7 @@ func (m *Machine) announce(now time.Time) []Effect {
 	m.sent++
 	m.next = now.Add(m.c.Timing.AnnounceInterval)
 	if m.sent >= m.c.Timing.AnnounceNum {
-		m.state, m.next = Defending, time.Time{}
+		m.state, m.next = Defending, m.again(now)
 	}
 	return []Effect{m.say(m.c.Address)}
 }

@@ -12,6 +12,11 @@ type Timing struct {
 	AnnounceNum      int           // ANNOUNCE_NUM: announcements to send
 	AnnounceInterval time.Duration // ANNOUNCE_INTERVAL: time between them
 	DefendInterval   time.Duration // DEFEND_INTERVAL: a second conflict inside it loses the address
+	// Repeat is how often an address in use is announced again, about. The RFC
+	// leaves it to a host's traffic that a conflict shows; a node that speaks
+	// only to its AC may be silent for hours, and two halves of a segment, joined
+	// again, would not hear that both have the address. 0: never.
+	Repeat time.Duration
 }
 
 // RFC5227 is the timing of the RFC: an address is ours after 4 to 7 seconds.
@@ -22,6 +27,7 @@ func RFC5227() Timing {
 		ProbeMin: time.Second, ProbeMax: 2 * time.Second,
 		AnnounceWait: 2 * time.Second, AnnounceNum: 2, AnnounceInterval: 2 * time.Second,
 		DefendInterval: 10 * time.Second,
+		Repeat:         30 * time.Second,
 	}
 }
 
