@@ -5,12 +5,18 @@ import (
 	"strings"
 )
 
-// conduit is the way through the shaper of one link: the port to send to and
-// the tag to send with, and the port it comes back by.
+// conduit is the way of one link through the shaper, or through a cable that is
+// late: the port to send to and the tag to send with (0: none), and the port
+// that it comes back by.
 type conduit struct {
 	in, out int
 	tag     int
+	gone    bool // the link does not go this way any more: only what is held comes back
 }
+
+// noFlood is a VLAN that no node is in: ports of it are sent nothing but by
+// flows that name them.
+const noFlood = "4094"
 
 // toMany is the match for broadcast and multicast.
 const toMany = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"
@@ -21,10 +27,10 @@ const toMany = "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00"
 //
 //	0     everything               NORMAL
 //	500   to a MAC                 its port, when its frames teach NORMAL nothing any more
-//	990   from a shaper            drop: what comes back late
+//	990   from a conduit           drop: what is nobody's any more
 //	1000  from a port, to many     the ports that are left, and the conduits
 //	1000  from a port, to a MAC    drop, or the conduit
-//	1000  from a shaper, by a tag  the receiver's port
+//	1000  from a conduit           the receiver's port; by the tag, if there is one
 //	1001  from a port              drop, when it is cut off from everybody
 func flows(bad []pair, ports []Attached, via map[string]conduit) []string {
 	all := []string{"priority=0,actions=NORMAL"}
@@ -58,6 +64,9 @@ func sends(from Attached, ports []Attached, wrong map[int]pair, via map[string]c
 		case !bad:
 			outputs = append(outputs, fmt.Sprintf("output:%d", to.Number))
 			continue
+		case !p.spec.Dead() && via[p.name()].tag == 0:
+			action = fmt.Sprintf("output:%d", via[p.name()].in)
+			outputs = append(outputs, action)
 		case !p.spec.Dead():
 			action = through(via[p.name()])
 			tagged = append(tagged, action+",pop_vlan")
@@ -96,7 +105,11 @@ func returns(ports []Attached, via map[string]conduit) []string {
 				drop[c.out] = true
 				all = append(all, fmt.Sprintf("priority=990,in_port=%d,actions=drop", c.out))
 			}
-			all = append(all, fmt.Sprintf("priority=1000,in_port=%d,dl_vlan=%d,actions=pop_vlan,output:%d", c.out, c.tag, to.Number))
+			match, pop := "", ""
+			if c.tag != 0 {
+				match, pop = fmt.Sprintf(",dl_vlan=%d", c.tag), "pop_vlan,"
+			}
+			all = append(all, fmt.Sprintf("priority=1000,in_port=%d%s,actions=%soutput:%d", c.out, match, pop, to.Number))
 		}
 	}
 	return all

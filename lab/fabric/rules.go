@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -95,21 +96,74 @@ func (s *Switch) Apply(ctx context.Context, segment string, r Rules) error {
 	}
 	ports = slices.DeleteFunc(ports, func(a Attached) bool { return a.Segment != segment || a.Number <= 0 })
 	bad := pairs(r, ports)
-	via, err := s.shape(ctx, segment, bad)
+	via, err := s.conduits(ctx, segment, bad)
 	if err != nil {
 		return fail(err)
 	}
-	flows := flows(bad, ports, via)
+	if err := s.replace(ctx, segment, flows(bad, ports, via)); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// replace makes these flows a bridge's whole table, and reads them back.
+func (s *Switch) replace(ctx context.Context, segment string, flows []string) error {
 	text := strings.Join(flows, "\n") + "\n"
 	if _, err := s.run(ctx, []byte(text), "ovs-ofctl", "-O", "OpenFlow13", "replace-flows", s.mgmt(segment), "-"); err != nil {
-		return fail(err)
+		return err
 	}
 	out, err := s.run(ctx, nil, "ovs-ofctl", "-O", "OpenFlow13", "--no-stats", "dump-flows", s.mgmt(segment))
 	if err != nil {
-		return fail(fmt.Errorf("confirm: %w", err))
+		return fmt.Errorf("confirm: %w", err)
 	}
 	if got := strings.Count(out, "actions="); got != len(flows) {
-		return fail(fmt.Errorf("asked for %d flows, %d are in force:\n%s", len(flows), got, out))
+		return fmt.Errorf("asked for %d flows, %d are in force:\n%s", len(flows), got, out)
 	}
 	return nil
+}
+
+// conduits makes a way for every link that frames get through: a cable that is
+// late where that is all there is to it and the kernel can do it, the shaper
+// otherwise.
+func (s *Switch) conduits(ctx context.Context, segment string, bad []pair) (map[string]conduit, error) {
+	var late, shaped []pair
+	for _, p := range bad {
+		netem := false
+		if isLate(p.spec) {
+			var err error
+			if netem, err = s.hasNetem(); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case netem:
+			late = append(late, p)
+		case !p.spec.Dead():
+			shaped = append(shaped, p)
+		}
+	}
+	via, err := s.shape(ctx, segment, shaped)
+	if err != nil {
+		return nil, err
+	}
+	cables, err := s.late(ctx, segment, late, netem)
+	if err != nil {
+		return nil, err
+	}
+	return merge(via, cables), nil
+}
+
+// merge is the ways through the shaper and those through cables. What the one
+// still holds of a link that has gone over to the other is lost.
+func merge(via, cables map[string]conduit) map[string]conduit {
+	all := maps.Clone(cables)
+	if all == nil {
+		all = map[string]conduit{}
+	}
+	for name, c := range via {
+		if other, both := cables[name]; !both || other.gone {
+			all[name] = c
+		}
+	}
+	return all
 }

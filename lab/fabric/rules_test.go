@@ -73,6 +73,12 @@ func TestFlows(t *testing.T) {
 			"priority=1000,in_port=1,dl_dst=cc,actions=drop",
 			"priority=990,in_port=9,actions=drop",
 			"priority=1000,in_port=9,dl_vlan=1,actions=pop_vlan,output:2"}},
+		{"through a cable", Rules{Impaired: []Impairment{{"c", "b", late}}}, map[string]conduit{"c/eth0>b/eth0": {in: 7, out: 8}}, []string{
+			"priority=500,dl_dst=cc,actions=output:3",
+			"priority=1000,in_port=3," + toMany + ",actions=output:1,output:7",
+			"priority=1000,in_port=3,dl_dst=bb,actions=output:7",
+			"priority=990,in_port=8,actions=drop",
+			"priority=1000,in_port=8,actions=output:2"}},
 		{"well again, and still holding", Rules{}, only("c/eth0>b/eth0"), []string{
 			"priority=990,in_port=8,actions=drop",
 			"priority=1000,in_port=8,dl_vlan=3,actions=pop_vlan,output:2"}},

@@ -13,14 +13,12 @@ import (
 	"github.com/g8os/g8os/lab/machine"
 )
 
-// shape tells a segment's shaper of the links that frames get through. It is
+// shape tells a segment's shaper of its links. It is
 // started when there are some, and goes on running: idle, it costs nothing.
 func (s *Switch) shape(ctx context.Context, segment string, bad []pair) (map[string]conduit, error) {
 	var links []impair.Link
 	for _, p := range bad {
-		if !p.spec.Dead() {
-			links = append(links, impair.Link{Name: p.name(), Spec: p.spec, Seed1: seed(s.m.Name), Seed2: seed(p.name())})
-		}
+		links = append(links, impair.Link{Name: p.name(), Spec: p.spec, Seed1: seed(s.m.Name), Seed2: seed(p.name())})
 	}
 	job := shaperJob(segment)
 	st, _, err := s.m.Job(ctx, job)
@@ -44,7 +42,7 @@ func (s *Switch) shape(ctx context.Context, segment string, bad []pair) (map[str
 	}
 	via := map[string]conduit{}
 	for _, t := range tagged {
-		via[t.Name] = conduit{in: port, out: port, tag: t.Tag}
+		via[t.Name] = conduit{in: port, out: port, tag: t.Tag, gone: t.Gone}
 	}
 	return via, nil
 }
@@ -83,7 +81,7 @@ func (s *Switch) startShaper(ctx context.Context, segment string) error {
 	if err := s.prefer(ctx, job.Name); err != nil {
 		return err
 	}
-	_, err := s.run(ctx, nil, append(vsctl, "add-port", Bridge(segment), tap)...)
+	_, err := s.run(ctx, nil, append(vsctl, "add-port", Bridge(segment), tap, "tag="+noFlood)...)
 	return err
 }
 
