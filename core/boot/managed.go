@@ -69,6 +69,9 @@ func (m *Machine) crossed(e Connected) {
 		m.fail("%s", e.Err)
 		m.settleOn(m.path) // gives back what the better way had put up
 		m.scheduleBetter()
+		if e.Kind == Distrusted {
+			m.renewSoon(path)
+		}
 		return
 	}
 	m.session = e.ID
@@ -77,6 +80,16 @@ func (m *Machine) crossed(e Connected) {
 	}
 	m.settleOn(path)
 	m.scheduleBetter()
+}
+
+// renewSoon has a certificate replaced with which no session was to be had over
+// a path, although the one that stands is still good: at once, so that the
+// better way is open the next time; after a pause if it is a new one already.
+func (m *Machine) renewSoon(refused Path) {
+	m.renewAt = m.now
+	if refused.Controller == m.path.Controller && refused.Address == m.path.Address {
+		m.renewAt = m.now.Add(m.cfg.Timing.RetryMax)
+	}
 }
 
 // managed keeps the certificate fresh, and looks out for an effect that does
