@@ -100,13 +100,14 @@ func Run(ctx context.Context, p Plan, e Ends) (Result, error) {
 	sent, received := make(chan error, 1), make(chan error, 1)
 	end := make(chan struct{})
 	go func() {
-		sent <- send(ctx, p, m, e.Send, start, t)
+		err := send(ctx, p, m, e.Send, start, t)
 		select {
 		case <-ctx.Done():
 		case <-end:
 		case <-time.After(p.Wait):
 		}
 		e.Receive.stop()
+		sent <- err
 	}()
 	go func() { received <- receive(e.Receive, m, start, t) }()
 	err := <-received
