@@ -30,7 +30,7 @@ func theDefault(t *testing.T) *topology.Plan { return grid(t, string(topologies.
 
 const oneSegment = `
 segments: [{name: a, subnet: 10.0.0.0/24}]
-acs: [{name: ac1, legs: [{segment: a, address: 10.0.0.2}]}]
+acs: [{name: ac1, legs: [{segment: a, address: 10.0.0.2}]}, {name: ac2, legs: [{segment: a, address: 10.0.0.3}]}]
 nodes: [{name: n, count: 3, nics: [{segment: a, method: static}]}]
 `
 

@@ -150,7 +150,7 @@ func within(first, last netip.Addr, r *rand.Rand) netip.Addr {
 
 // ac draws which, and towards which nodes where the kind can tell them apart.
 func (d *drawer) ac(f *fault.Fault, k fault.Kind, r *rand.Rand) {
-	if len(d.grid.ACs) > 1 && r.IntN(3) > 0 {
+	if len(d.grid.ACs) > 1 && r.IntN(3) > 0 && slices.Contains(k.Takes, "on") {
 		f.On = oneOf(d.grid.ACs, r).Name
 	}
 	if !slices.Contains(k.Takes, "nodes") || len(d.grid.Nodes) == 0 || r.IntN(3) > 0 {

@@ -72,7 +72,7 @@ func (h *chaosCmd) Run(ctx context.Context, c *cli, std streams) error {
 }
 
 func (h *chaosCmd) announce(w io.Writer, head record.Head, left []chaos.Left) {
-	fmt.Fprintf(w, "%s on lab %s (%s): %d faults in %s, seed %d\n", head.What, head.Lab, head.Fidelity, len(head.Schedule), h.For, head.Seed)
+	fmt.Fprintf(w, "%s on lab %s (%s): %s in %s, seed %d\n", head.What, head.Lab, head.Fidelity, count(len(head.Schedule), "fault"), h.For, head.Seed)
 	for _, l := range left {
 		fmt.Fprintf(w, "left out: %s\n", l)
 	}

@@ -88,8 +88,14 @@ func endOf(r *runs.Result, took time.Duration, hash string, files []string) reco
 // maxShown bounds the violations that are printed: the record has them all.
 const maxShown = 10
 
-// conclude prints the verdict, and what it rests on.
+// conclude prints the verdict, what it rests on, and after it what was violated.
 func (p performance) conclude(w io.Writer, r *runs.Result, e record.End) {
+	fmt.Fprintf(w, "%s: %s in %s, %s, %s, %s", r.Verdict, count(len(r.Faults), "fault"), (r.Ended - r.Began).Round(time.Second),
+		count(r.Checks, "check"), count(r.Jobs, "job"), count(len(r.Violations), "violation"))
+	if x := e.Speed(); e.Hash != "" {
+		fmt.Fprintf(w, "; history %s, %.0f × real time", e.Hash, x)
+	}
+	fmt.Fprintln(w)
 	for i, v := range r.Violations {
 		if i == maxShown {
 			fmt.Fprintf(w, "  … and %d more\n", len(r.Violations)-maxShown)
@@ -97,12 +103,6 @@ func (p performance) conclude(w io.Writer, r *runs.Result, e record.End) {
 		}
 		fmt.Fprintf(w, "  %s after it began: %s: %s\n", (v.At - r.Began).Round(time.Millisecond), v.Invariant, v.Text)
 	}
-	fmt.Fprintf(w, "%s: %d faults in %s, %d checks, %d jobs, %d violations", r.Verdict, len(r.Faults),
-		(r.Ended - r.Began).Round(time.Second), r.Checks, r.Jobs, len(r.Violations))
-	if x := e.Speed(); e.Hash != "" {
-		fmt.Fprintf(w, "; history %s, %.0f × real time", e.Hash, x)
-	}
-	fmt.Fprintln(w)
 	if p.path != "" {
 		fmt.Fprintf(w, "record: %s; bin/g8lab report %s makes a page of it\n", p.path, p.path)
 	}
@@ -117,8 +117,7 @@ func (p performance) verdict(ctx context.Context, r *runs.Result) error {
 	case ctx.Err() != nil && r.Verdict == runs.BrokenOff:
 		return interruption{errors.New("everything was healed")}
 	case r.Verdict == runs.Violated:
-		err = fmt.Errorf("%d violations, the first %s after the run began: %s: %s", len(r.Violations),
-			(r.Violations[0].At - r.Began).Round(time.Millisecond), r.Violations[0].Invariant, r.Violations[0].Text)
+		err = fmt.Errorf("%s: what must hold did not", count(len(r.Violations), "violation"))
 	default:
 		err = fmt.Errorf("the run broke off and proves nothing: %s", r.Why)
 	}

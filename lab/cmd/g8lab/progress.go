@@ -34,9 +34,9 @@ func (p *progress) tell(n runs.Note) {
 	switch {
 	case n.Progress != nil:
 		p.stand(*n.Progress)
+	case p.quiet: // what matters is said at its end
 	case n.Violation != nil:
 		p.line(n.Violation.At, "VIOLATED %s: %s", n.Violation.Invariant, n.Violation.Text)
-	case p.quiet:
 	case n.Fault != nil && n.Fault.Healed == 0:
 		p.line(n.Fault.InForce, "%s %s: %s", n.Fault.ID, n.Fault.Fault, n.Fault.Measured.How)
 	case n.Fault != nil:
@@ -53,7 +53,7 @@ func (p *progress) stand(s runs.Progress) {
 	if len(s.Faults) > 0 {
 		faults = strings.Join(s.Faults, " ") + " in force"
 	}
-	line := fmt.Sprintf("%d of %d nodes managed, %s, %d checks, %d violations", s.Managed, s.Powered, faults, s.Checks, s.Violated)
+	line := fmt.Sprintf("%d of %d nodes managed, %s, %s, %s", s.Managed, s.Powered, faults, count(s.Checks, "check"), count(s.Violated, "violation"))
 	switch {
 	case p.live:
 		p.draw(p.stamp(s.At) + line)
@@ -93,4 +93,12 @@ func (p *progress) clear() {
 		fmt.Fprint(p.w, "\r\x1b[2K")
 		p.drawn = false
 	}
+}
+
+// count says how many there are of something.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

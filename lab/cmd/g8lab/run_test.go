@@ -60,7 +60,10 @@ func TestReplayShrinks(t *testing.T) {
 		h.Options.Settle, h.Options.Jobs = fault.Duration(500*time.Millisecond), 0 // too little to boot
 	})
 	out, _, err := g8lab(t, "replay", path, "--shrink")
-	if err == nil || codeOf(err) != exitFailed || !strings.Contains(out, "shrunk to 1 of 3 faults and 1 nodes") || !strings.Contains(out, "nothing more can be left out") {
+	if !strings.Contains(out, "after it began: recovers: office-1 is in ") {
+		t.Errorf("what was violated is not said:\n%s", out)
+	}
+	if err == nil || codeOf(err) != exitFailed || !strings.Contains(out, "shrunk to 1 of 3 faults and 1 node,") || !strings.Contains(out, "nothing more can be left out:\n0s power on=office-1\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	small := strings.TrimSuffix(path, ".g8run") + "-small.g8run"
@@ -167,12 +170,12 @@ func TestProgress(t *testing.T) {
 	} {
 		p.tell(n)
 	}
-	want := `   0.0s 6 of 6 nodes managed, no fault, 1 checks, 0 violations
+	want := `   0.0s 6 of 6 nodes managed, no fault, 1 check, 0 violations
    5.0s f1 kill on=a: process 7 is gone
   10.0s VIOLATED recovers: x
   15.0s f1 healed
   20.0s everything is healed
-  35.0s 6 of 6 nodes managed, no fault, 30 checks, 1 violations
+  35.0s 6 of 6 nodes managed, no fault, 30 checks, 1 violation
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
@@ -201,7 +204,7 @@ func TestVerdictsOfARun(t *testing.T) {
 		{runs.Result{Verdict: runs.Passed}, 0, ""},
 		{runs.Result{Verdict: runs.BrokenOff, Why: "no AC"}, 1, "g8lab: the run broke off and proves nothing: no AC\n       → bin/g8lab report a.g8run shows it\n"},
 		{runs.Result{Verdict: runs.Violated, Began: time.Second, Violations: []invariant.Violation{{At: 3 * time.Second, Invariant: "recovers", Text: "x"}}}, 1,
-			"g8lab: 1 violations, the first 2s after the run began: recovers: x\n"},
+			"g8lab: 1 violation: what must hold did not\n"},
 	} {
 		var b bytes.Buffer
 		if code := report(&b, p.verdict(t.Context(), &tt.r)); code != tt.code || !strings.HasPrefix(b.String(), tt.want) {

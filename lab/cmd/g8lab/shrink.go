@@ -25,7 +25,7 @@ func (r *replayCmd) shrink(ctx context.Context, h record.Head, std streams) erro
 	if !found.Minimal {
 		how = "there was no time for more"
 	}
-	fmt.Fprintf(std.out, "\nshrunk to %d of %d faults and %d nodes in %d tries (%.0f s): %s\n%s\n", len(small.Schedule), len(h.Schedule), found.Nodes,
+	fmt.Fprintf(std.out, "\nshrunk to %d of %s and %s, %d tries in %.0f s; %s:\n%s", len(small.Schedule), count(len(h.Schedule), "fault"), count(found.Nodes, "node"),
 		found.Tries, time.Since(begun).Seconds(), how, small.Schedule)
 	small.What = "shrunk " + h.What
 	_, err = performSimulated(ctx, small, recordPath(beside(r.File, "-small"+record.Extension), "", begun), std)
