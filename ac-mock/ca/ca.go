@@ -8,7 +8,9 @@
 //
 // It promises that the issuing CA and the accepted ones are separate lists, so
 // that one can be replaced without a flag day; that a leaf never outlives its
-// issuer and is backdated by Backdate for clocks that are behind; that what is
+// issuer and is backdated by Backdate for clocks that are behind; that a
+// revocation covers all that a node was issued before it and nothing after it,
+// also when a clock was ahead and has been put right; that what is
 // asked in a TLS handshake (pools, deny list, the server's certificate) is an
 // immutable snapshot, without locks and I/O; and that all ACs on a store agree
 // within moments. It does not decide who gets a certificate: registry does.
