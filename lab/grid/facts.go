@@ -45,7 +45,11 @@ type Facts struct {
 	Trusts     []Trust
 	Acts       []Act
 	Twins      []Twin
+	Takings    []Taking
 
+	// Disputes are the addresses that nodes have now although somebody who is no
+	// node of the grid has them too.
+	Disputes []Dispute
 	// Overstays are the addresses that nodes use now although their lease is over.
 	Overstays []Overstay
 	// Plaintext names nodes on whose disk the content of the volume was found in
@@ -68,6 +72,7 @@ type Release struct {
 	Node   string // record that it belongs to
 	State  string // of the record after the decision
 	Proved bool   // the claimant had signed with the device key of the record
+	Stale  bool   // its counter was not above that of an earlier one: a copy of the disk, or one that went back
 }
 
 // Trust is a server that a node took for an AC.
@@ -91,6 +96,23 @@ type Twin struct {
 	ID    string
 	Hosts [2]string
 	Times int // in the last minutes
+}
+
+// Taking is an address that a node has put on a NIC while somebody else on the
+// segment, who would have said so, had it.
+type Taking struct {
+	At      time.Duration
+	Node    string
+	Segment string
+	Address netip.Addr
+	From    string // the other one
+}
+
+// Dispute is an address that a node and somebody else have.
+type Dispute struct {
+	Node, Segment string
+	Address       netip.Addr
+	With          string
 }
 
 // Overstay is an address that is used past its lease.

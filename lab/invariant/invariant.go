@@ -22,13 +22,14 @@ type Name string
 // The invariants.
 const (
 	OneAddress   Name = "one-address"   // no two managed nodes have one address of a segment
+	FreeAddress  Name = "free-address"  // no node takes an address that somebody has, nor keeps one that somebody insists on
 	ProvedUnlock Name = "proved-unlock" // a key share leaves an AC only for an enrolled node that proved itself
 	Ciphertext   Name = "ciphertext"    // no plaintext of the volume is on a disk
 	PinnedCA     Name = "pinned-ca"     // a node takes nobody for an AC outside the pinned CA
 	OwnIdentity  Name = "own-identity"  // a node acts only for its own identity
 	NothingLost  Name = "nothing-lost"  // what was acknowledged is not lost, and no job runs twice
 	LeaseEnds    Name = "lease-ends"    // no address is used past its lease
-	OneSelf      Name = "one-self"      // an identity that is alive twice is stopped
+	OneSelf      Name = "one-self"      // an identity that is alive twice, or went back in time, is stopped
 	Recovers     Name = "recovers"      // after the faults have ended, every healthy node is managed within a bound
 	Returns      Name = "returns"       // and by a way as good as the one it had before
 )
@@ -43,13 +44,14 @@ func All() []struct {
 		Doc  string
 	}{
 		{OneAddress, "no two managed nodes have one address of a segment"},
+		{FreeAddress, "no node takes an address that somebody has, nor keeps one that somebody insists on"},
 		{ProvedUnlock, "a key share leaves an AC only for an enrolled node that proved itself"},
 		{Ciphertext, "no plaintext of the volume is on a disk"},
 		{PinnedCA, "a node takes nobody for an AC outside the pinned CA"},
 		{OwnIdentity, "a node acts only for its own identity"},
 		{NothingLost, "nothing that was acknowledged is lost, and no job runs twice"},
 		{LeaseEnds, "no address is used past its lease"},
-		{OneSelf, "an identity that is alive twice is stopped"},
+		{OneSelf, "an identity that is alive twice, or went back in time, is stopped"},
 		{Recovers, "after the faults have ended, every healthy node is managed within a bound"},
 		{Returns, "after the faults have ended, a node is managed by a way as good as the one it had before"},
 	}
@@ -76,15 +78,17 @@ const settle = 30 * time.Second
 type Checker struct {
 	active    map[string]fault.Fault
 	disturbed time.Duration // when the last fault that can hide an ARP packet ended; below zero: never
+	unheard   time.Duration // the same, without squatters
 	shared    map[string]time.Duration
-	best      map[string]string // the way by which a node was managed while nothing was wrong
-	begun     bool              // a fault was added
+	best      map[string]string              // the way by which a node was managed while nothing was wrong
+	begun     bool                           // a fault was added
+	disputes  map[grid.Dispute]time.Duration // since when; never: somebody may not have been heard
 	said      map[string]bool
 }
 
 // New makes a Checker of a run that begins.
 func New() *Checker {
-	return &Checker{active: map[string]fault.Fault{}, disturbed: -1 << 62, shared: map[string]time.Duration{}, best: map[string]string{}, said: map[string]bool{}}
+	return &Checker{active: map[string]fault.Fault{}, disturbed: -1 << 62, unheard: -1 << 62, shared: map[string]time.Duration{}, disputes: map[grid.Dispute]time.Duration{}, best: map[string]string{}, said: map[string]bool{}}
 }
 
 // Added tells of a fault that is in force.
@@ -95,6 +99,9 @@ func (c *Checker) Healed(a grid.Applied, at time.Duration) {
 	delete(c.active, a.ID)
 	if hides(a.Fault) {
 		c.disturbed = max(c.disturbed, at)
+	}
+	if deafens(a.Fault) {
+		c.unheard = max(c.unheard, at)
 	}
 }
 
@@ -137,12 +144,17 @@ func (c *Checker) Check(f grid.Facts) []Violation {
 	for _, d := range c.lasting(f) {
 		say(d.At, OneAddress, "%s of segment %s is used by %s and %s for more than %s", d.Address, d.Segment, d.Nodes[0], d.Nodes[1], settle)
 	}
+	for _, d := range c.contested(f) {
+		say(d.At, FreeAddress, "%s", d.Text)
+	}
 	for _, r := range f.Releases {
 		switch {
 		case !r.Proved:
 			say(r.At, ProvedUnlock, "a share of %s left for somebody who had not proved to be it", r.Node)
 		case r.State != "enrolled":
 			say(r.At, ProvedUnlock, "a share of %s left while it was %s", r.Node, r.State)
+		case r.Stale:
+			say(r.At, OneSelf, "a share of %s left for a disk that was a copy, or had gone back", r.Node)
 		}
 	}
 	for _, t := range f.Trusts {

@@ -134,6 +134,9 @@ func (w *World) Approve(_ context.Context, name string) error {
 		return fmt.Errorf("approve %s: %w", name, err)
 	}
 	err = w.acs[i].Approve(w.idOf(k.Name()))
+	if err == nil {
+		k.count = 0 // the next counter is believed, whatever it is
+	}
 	w.changed()
 	return err
 }
@@ -166,6 +169,7 @@ func (w *World) Facts(ctx context.Context) (grid.Facts, error) {
 	f.At = w.e.Now()
 	f.Nodes, _ = w.Nodes(ctx)
 	f.Overstays = w.overstayed()
+	f.Disputes = w.disputes()
 	f.Plaintext = w.plaintext()
 	for _, j := range w.seen.jobs {
 		f.Jobs = append(f.Jobs, *j)

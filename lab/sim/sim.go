@@ -95,7 +95,9 @@ type member struct {
 	number uint64
 	plan   topology.Machine
 	phase  string
-	device string // fingerprint of the device key with which it was let in
+	device string                    // fingerprint of the device key with which it was let in
+	had    map[string][]netip.Prefix // addresses by NIC, when they were looked at last
+	count  uint64                    // highest counter for which it was given shares
 }
 
 // New builds the grid of a plan: ACs run, nodes have power unless they are held.
@@ -202,7 +204,7 @@ func (w *World) addNode(m topology.Machine) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &member{Node: n, number: uint64(len(w.byName)) + 1, plan: m, phase: phaseOff}
+	k := &member{Node: n, number: uint64(len(w.byName)) + 1, plan: m, phase: phaseOff, had: map[string][]netip.Prefix{}}
 	w.nodes = append(w.nodes, n)
 	w.byName[m.Name] = k
 	if id, err := api.IDOf(m.Ports[0].MAC); err == nil && w.byID[id] == nil {

@@ -61,6 +61,7 @@ func (w *World) Addresses(n *node.Node) {
 		}
 	}
 	w.shared(k)
+	w.takings(k)
 }
 
 // shared notes the addresses that a managed node has together with another.
@@ -121,7 +122,7 @@ func (w *World) Crashed(n *node.Node) {
 }
 
 // Released is told that shares have left an AC (controller.Watcher).
-func (w *World) Released(c *controller.Controller, peer string, record api.Node, device []byte) {
+func (w *World) Released(c *controller.Controller, peer string, record api.Node, device []byte, counter uint64) {
 	w.e.NoteText(1, noteRelease, c.Name()+peer+string(record.ID))
 	owner := w.byID[record.ID]
 	if owner != nil && owner.device == "" {
@@ -129,19 +130,22 @@ func (w *World) Released(c *controller.Controller, peer string, record api.Node,
 	}
 	proved := owner == nil || owner.device == api.Fingerprint(device)
 	w.seen.facts.Releases = append(w.seen.facts.Releases, grid.Release{
-		At: w.e.Now(), Node: w.nameOf(record.ID), State: string(record.State), Proved: proved,
+		At: w.e.Now(), Node: w.nameOf(record.ID), State: string(record.State), Proved: proved, Stale: owner != nil && counter <= owner.count,
 	})
+	if owner != nil {
+		owner.count = max(owner.count, counter)
+	}
 	w.changed()
 }
 
 // Granted is told of what an AC has granted (controller.Watcher).
 func (w *World) Granted(c *controller.Controller, peer string, id api.NodeID, what string) {
 	w.e.NoteText(2, noteGrant, c.Name()+peer+string(id)+what)
+	w.probeGrant(id, what)
 	w.seen.facts.Acts = append(w.seen.facts.Acts, grid.Act{At: w.e.Now(), Node: w.idOf(peer), For: string(id), What: what})
 	w.changed()
 }
 
-	w.probeGrant(id, what)
 // Job is told what an operator is told of a job (controller.Watcher).
 func (w *World) Job(_ *controller.Controller, id string, e api.ExecEvent) {
 	j := w.seen.byJob[id]

@@ -35,7 +35,7 @@ import (
 
 // Watcher is told what an outsider could see, for facts and the history.
 type Watcher interface {
-	Released(c *Controller, peer string, node api.Node, device []byte)
+	Released(c *Controller, peer string, node api.Node, device []byte, counter uint64)
 	Granted(c *Controller, peer string, id api.NodeID, what string)
 	Job(c *Controller, id string, e api.ExecEvent)
 	Note(c *Controller, text string)

@@ -233,7 +233,7 @@ func (k *conn) decide(m channel.Request, faulty func(string) bool) (any, error) 
 		}
 		granted, err := r.registry.Unlock(ctx, k.peer, device, c)
 		if err == nil {
-			r.released(k.end.Peer(), granted.NodeID, device)
+			r.released(k.end.Peer(), granted.NodeID, device, c.Counter)
 		}
 		return granted, err
 	case api.PathConfirm:
@@ -297,10 +297,10 @@ func (k *conn) forItself(device []byte, id api.NodeID) error {
 }
 
 // released tells that shares of a node have left.
-func (r *run) released(peer string, id api.NodeID, device []byte) {
+func (r *run) released(peer string, id api.NodeID, device []byte, counter uint64) {
 	n, err := r.registry.Node(context.Background(), string(id))
 	if err != nil {
 		n = api.Node{ID: id, State: api.NodeState(strings.TrimSpace(err.Error()))}
 	}
-	r.o.Watcher.Released(r.Controller, peer, n, device)
+	r.o.Watcher.Released(r.Controller, peer, n, device, counter)
 }

@@ -1,0 +1,81 @@
+package sim
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// What a node takes from another, and what it has together with a stranger, is
+// seen; what it has alone is not.
+func TestAddressesOfOthers(t *testing.T) {
+	w, err := New(plan(t, 0), Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := w.Facts(ctx); len(f.Takings) > 0 || len(f.Disputes) > 0 {
+		t.Fatalf("taken %v, disputed %v", f.Takings, f.Disputes)
+	}
+	one, two := w.byName["office-1"], w.byName["office-2"]
+	has := one.Host.NICs[0].Addresses()
+	x := w.net.Host("stranger").NIC("eth0", "02:00:00:00:00:01", w.segments["office"])
+	x.Host.Powered, x.Up = true, true
+	x.SetAddresses(has)
+	two.Host.NICs[0].SetAddresses(append(slices.Clone(two.Host.NICs[0].Addresses()), has...))
+	w.Addresses(two.Node)
+	w.Addresses(two.Node) // is no second time
+	f, _ := w.Facts(ctx)
+	if len(f.Takings) != 1 || f.Takings[0].Node != "office-2" || f.Takings[0].From != "office-1" || f.Takings[0].Address != has[0].Addr() {
+		t.Errorf("taken: %v", f.Takings)
+	}
+	if len(f.Disputes) != 1 || f.Disputes[0].Node != "office-1" || f.Disputes[0].With != "stranger" {
+		t.Errorf("disputed: %v", f.Disputes)
+	}
+	x.SetAddresses([]netip.Prefix{})
+	if f, _ := w.Facts(ctx); len(f.Takings) > 0 || len(f.Disputes) > 0 {
+		t.Errorf("taken %v, disputed %v", f.Takings, f.Disputes)
+	}
+}
+
+// A counter that comes again is a copy of the disk, unless an operator has let
+// the node in anew.
+func TestCounterThatWentBack(t *testing.T) {
+	w, err := New(plan(t, 0), Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
+		t.Fatal(err)
+	}
+	k := w.byName["office-1"]
+	record := api.Node{ID: api.NodeID(w.idOf("office-1")), State: api.NodeEnrolled}
+	release := func(counter uint64) bool {
+		w.Released(w.acs[0], "office-1", record, nil, counter)
+		f, _ := w.Facts(ctx)
+		return f.Releases[len(f.Releases)-1].Stale
+	}
+	first := k.count
+	for _, tt := range []struct {
+		counter uint64
+		stale   bool
+	}{{first, true}, {first + 5, false}, {first + 5, true}, {first + 4, true}, {first + 6, false}} {
+		if got := release(tt.counter); got != tt.stale {
+			t.Errorf("counter %d after %d: stale is %v", tt.counter, first, got)
+		}
+	}
+	if err := w.Approve(ctx, "office-1"); err != nil {
+		t.Fatal(err)
+	}
+	if release(1) {
+		t.Error("an operator has let it in, and its counter is not believed")
+	}
+}
