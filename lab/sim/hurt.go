@@ -63,7 +63,7 @@ func (w *World) hurtNode(a *active) (func() error, error) {
 	case fault.Thief, fault.Clone:
 		return w.twin(a, k)
 	case fault.Impostor:
-		victim, err := api.IDOf(w.byName[f.To].plan.Ports[0].MAC)
+		victim, err := identity(w.byName[f.To].plan)
 		if err != nil {
 			return nil, err
 		}

@@ -207,7 +207,7 @@ func (w *World) addNode(m topology.Machine) (*member, error) {
 	k := &member{Node: n, number: uint64(len(w.byName)) + 1, plan: m, phase: phaseOff, had: map[string][]netip.Prefix{}}
 	w.nodes = append(w.nodes, n)
 	w.byName[m.Name] = k
-	if id, err := api.IDOf(m.Ports[0].MAC); err == nil && w.byID[id] == nil {
+	if id, err := identity(m); err == nil && w.byID[id] == nil {
 		w.byID[id] = k
 	}
 	return k, nil

@@ -196,7 +196,7 @@ func (w *World) idOf(peer string) string {
 	if k == nil {
 		return "host " + peer
 	}
-	id, err := api.IDOf(k.plan.Ports[0].MAC)
+	id, err := identity(k.plan)
 	if err != nil {
 		return err.Error()
 	}
