@@ -34,12 +34,18 @@ acs: [{name: ac1, legs: [{segment: a, address: 10.0.0.2}]}, {name: ac2, legs: [{
 nodes: [{name: n, count: 3, nics: [{segment: a, method: static}]}]
 `
 
+const twoACs = `
+segments: [{name: a, subnet: 10.0.0.0/24}]
+acs: [{name: ac1, legs: [{segment: a, address: 10.0.0.2}]}, {name: ac2, fallback: false, legs: [{segment: a, address: 10.0.0.3}]}]
+nodes: [{name: n, count: 3, nics: [{segment: a, method: static}]}]
+`
+
 var tenMinutes = Options{Seed: 1, Every: 5 * time.Second, For: 10 * time.Minute}
 
 // Whatever plan, grid, fidelity and seed: what is drawn can be had, in order,
 // in time, and nothing in it contradicts anything else.
 func TestEverythingDrawnCanBeHad(t *testing.T) {
-	for _, g := range []*topology.Plan{theDefault(t), grid(t, oneSegment)} {
+	for _, g := range []*topology.Plan{theDefault(t), grid(t, oneSegment), grid(t, twoACs)} {
 		for _, fidelity := range []string{"sim", "netns", "vm"} {
 			for seed := range uint64(10) {
 				o := tenMinutes
