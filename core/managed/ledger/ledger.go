@@ -47,7 +47,7 @@ var errLost = errors.New("g8os_core was started again while the job ran; whether
 type Ledger struct {
 	out     outbox
 	running map[string]uint64 // the number of each job's last frame
-	ended   []string          // oldest first
+	ended   []api.Frame       // the exits of those that have, oldest first
 	session int               // the one that may take frames
 }
 
@@ -56,12 +56,18 @@ func New() *Ledger { return &Ledger{out: newOutbox(), running: map[string]uint64
 
 // HandOut takes a job from the AC. have is the number of the last frame that
 // the AC has of it: a job that has spoken but is not known here was cut off
-// when g8os_core ended, and must not run twice.
+// when g8os_core ended, and must not run twice. An AC that was started again
+// while its node was away acknowledges what it does not know; one that then asks
+// for a job that has ended is at least told of its end again.
 func (l *Ledger) HandOut(job string, have uint64) Decision {
-	switch {
-	case l.Runs(job):
+	if l.Runs(job) {
 		return Running
-	case slices.Contains(l.ended, job) && !planted.Is(planted.JobForgotten):
+	}
+	at := slices.IndexFunc(l.ended, func(exit api.Frame) bool { return exit.Job == job })
+	if at >= 0 && !planted.Is(planted.JobForgotten) {
+		if exit := l.ended[at]; have < exit.Seq && !l.out.has(job, exit.Seq) {
+			l.out.add(exit)
+		}
 		return Ended
 	}
 	l.running[job] = have
@@ -100,7 +106,7 @@ func (l *Ledger) End(job string, code int, why error) api.Frame {
 	}
 	f = l.add(f)
 	delete(l.running, job)
-	l.ended = append(l.ended, job)
+	l.ended = append(l.ended, f)
 	if len(l.ended) > keepEnded {
 		l.ended = slices.Delete(l.ended, 0, len(l.ended)-keepEnded)
 	}

@@ -26,6 +26,11 @@ func (o *outbox) add(f api.Frame) {
 	o.bytes[f.Job] += len(f.Data)
 }
 
+// has says whether a frame of a job is not acknowledged yet.
+func (o *outbox) has(job string, seq uint64) bool {
+	return slices.ContainsFunc(o.frames, func(f api.Frame) bool { return f.Job == job && f.Seq == seq })
+}
+
 // next returns the next frame that this session has not sent.
 func (o *outbox) next() (api.Frame, bool) {
 	if o.sent == len(o.frames) {
