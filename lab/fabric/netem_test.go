@@ -1,14 +1,17 @@
 package fabric
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/g8os/g8os/lab/impair/link"
+	"github.com/g8os/g8os/lab/impair/probe"
 )
 
 func TestIsLate(t *testing.T) {
@@ -33,6 +36,52 @@ func TestMerge(t *testing.T) {
 	}
 	if got := merge(via, nil); !maps.Equal(got, via) {
 		t.Errorf("got %v, want %v", got, via)
+	}
+}
+
+// TestNetem: a cable is late where the kernel has netem; where not, that is
+// found out, and nothing is left of finding out.
+func TestNetem(t *testing.T) {
+	ctx, s := newMachine(t)
+	has, err := s.hasNetem()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := s.handle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if links, err := h.LinkList(); err != nil || len(links) != 1 {
+		t.Errorf("%v, %v: want lo", links, err)
+	}
+	spec := link.Spec{Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond}
+	c := cableOf("a>b")
+	err = c.lay(h, "", netem, spec)
+	if !has {
+		if !errors.Is(err, unix.ENOENT) {
+			t.Errorf("a kernel without netem makes cables late: %v", err)
+		}
+		return
+	}
+	if err == nil {
+		err = c.lay(h, "", netem, spec) // again, as it is
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]*probe.Socket
+	for i, name := range []string{c.in, c.out} {
+		if ends[i], err = probe.Open(s.m.NetNS(), name, false); err != nil {
+			t.Fatal(err)
+		}
+		defer ends[i].Close()
+	}
+	e := probe.Ends{From: net.HardwareAddr{2, 0, 0, 0, 0, 1}, To: net.HardwareAddr{2, 0, 0, 0, 0, 2}, Send: ends[0].Send, Receive: ends[1]}
+	r, err := probe.Run(ctx, probe.PlanFor(spec), e)
+	// How late most are says how busy the machine is.
+	if err != nil || r.Lost() > 0 || r.Least < 20*time.Millisecond-time.Millisecond || r.Least > 30*time.Millisecond || r.Overtaken == 0 {
+		t.Errorf("20 to 30 ms: got %+v, %v", r, err)
 	}
 }
 

@@ -18,6 +18,17 @@ import (
 // newSwitch boots a switch in a machine of its own.
 func newSwitch(t *testing.T) (context.Context, *Switch) {
 	t.Helper()
+	ctx, bare := newMachine(t)
+	s, err := Boot(ctx, bare.m, bare.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx, s
+}
+
+// newMachine boots the machine of a switch that does not run.
+func newMachine(t *testing.T) (context.Context, *Switch) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	dir := t.TempDir()
@@ -34,11 +45,7 @@ func newSwitch(t *testing.T) (context.Context, *Switch) {
 			t.Error(err)
 		}
 	})
-	s, err := Boot(ctx, m, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ctx, s
+	return ctx, Open(m, dir)
 }
 
 // passes reports whether a frame gets from one tap to another before ctx ends:
