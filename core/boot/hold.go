@@ -95,7 +95,7 @@ func (h *holding) effects(m *Machine, p *port, effects []conflict.Effect) {
 		case conflict.Claimed:
 			h.state, h.by = holdOurs, ""
 		case conflict.Conflict:
-			if h.state == holdProbing {
+			if e.While == conflict.Probing { // past it, Lost follows
 				h.taken(m, p, e.By)
 			}
 		case conflict.Lost:
