@@ -41,6 +41,8 @@ type Machine struct {
 	made       []string // virtual interfaces that are ours
 	ensuring   []string // virtual interfaces that are being made
 	ensureErrs []Ensured
+	mendAt     time.Time
+	mends      int // of virtual interfaces, in a row
 	lastID     int
 
 	search *search // nil when nothing is looked for
@@ -123,6 +125,7 @@ func (m *Machine) tick() {
 		p.tick(m)
 	}
 	m.watchCarrier()
+	m.mend()
 	m.lookForBetter()
 }
 
@@ -152,7 +155,7 @@ func (m *Machine) Next() time.Time {
 		next = earlier(next, m.noCable.Add(m.cfg.Timing.CarrierGrace))
 	}
 	if m.idle() {
-		next = earlier(earlier(next, m.renewAt), m.betterAt)
+		next = earlier(earlier(earlier(next, m.renewAt), m.betterAt), m.mendAt)
 	}
 	return next
 }
@@ -238,6 +241,7 @@ func (m *Machine) configRead(e ConfigRead) {
 		}
 	}
 	m.removeOld()
+	m.mendAsked()
 	if s := m.search; s != nil {
 		s.read = true
 	}

@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -116,21 +115,6 @@ func (m *Machine) warnings() []string {
 		out = append(out, m.sshState)
 	}
 	return out
-}
-
-// ensured keeps what could not be made, for the warnings.
-func (m *Machine) ensured(e Ensured) {
-	m.ensuring = slices.DeleteFunc(m.ensuring, func(n string) bool { return n == e.Interface })
-	kept := m.ensureErrs[:0]
-	for _, old := range m.ensureErrs {
-		if old.Interface != e.Interface {
-			kept = append(kept, old)
-		}
-	}
-	if e.Err != "" {
-		kept = append(kept, e)
-	}
-	m.ensureErrs = kept
 }
 
 // missing names the interfaces of net.toml that are not there.

@@ -34,6 +34,9 @@ type Timing struct {
 	// BetterFirst and BetterEvery say when a managed node looks for a better
 	// way than the one it is on.
 	BetterFirst, BetterEvery time.Duration
+	// MendMin and MendMax bound the pause before a virtual interface that could
+	// not be made is asked for again.
+	MendMin, MendMax time.Duration
 	// CarrierGrace is how long the interface in use may be without carrier
 	// before its session is given up.
 	CarrierGrace time.Duration
@@ -52,6 +55,7 @@ func DefaultTiming() Timing {
 		RefusedMax:  3 * time.Second,
 		Patience:    2,
 		BetterFirst: 10 * time.Second, BetterEvery: 30 * time.Second,
+		MendMin: 10 * time.Second, MendMax: 10 * time.Minute,
 		CarrierGrace: 2 * time.Second,
 	}
 }

@@ -59,6 +59,7 @@ func play(t *testing.T, script string) string {
 //	dhcp IFACE ADDRESS/BITS LEASE | nodhcp IFACE
 //	squat IFACE ADDRESS|all | nosquat …
 //	answer unlock|secure|connect ok|unreachable|refused|distrusted|broken
+//	cannot IFACE | can IFACE           be made
 //	disconnected KIND | volumelost     something ends
 //	status | show                      print the status; show ARP and DHCP from here on
 func command(t *testing.T, w *world, f []string, body string) {
@@ -104,6 +105,8 @@ func command(t *testing.T, w *world, f []string, body string) {
 		delete(w.squat, f[1]+" "+f[2])
 	case "answer":
 		w.answers[f[1]] = kind(t, f[2])
+	case "cannot", "can":
+		w.cannot[f[1]] = f[0] == "cannot"
 	case "disconnected":
 		w.send(Disconnected{ID: w.m.session, Failure: kind(t, f[1])})
 	case "volumelost":

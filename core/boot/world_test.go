@@ -35,6 +35,7 @@ type world struct {
 	delay   map[string]time.Duration // how long these take
 	renew   time.Duration            // life of a certificate until renewal
 	applied map[string]network.Wanted
+	cannot  map[string]bool // virtual interfaces that cannot be made
 	up      map[string]bool // interfaces that somebody else holds up or has no cable
 }
 
@@ -61,7 +62,7 @@ func newWorld() *world {
 		now: t0, start: t0, quiet: true, renew: 60 * time.Hour,
 		ac: map[string]bool{}, dhcp: map[string]*server{}, squat: map[string]string{},
 		answers: map[string]Failure{}, delay: map[string]time.Duration{}, applied: map[string]network.Wanted{},
-		up: map[string]bool{},
+		up: map[string]bool{}, cannot: map[string]bool{},
 	}
 }
 
@@ -126,6 +127,10 @@ func (w *world) perform(e Effect) {
 		w.later(soon, ConfigRead{Config: w.config, Problems: w.problem})
 	case Ensure:
 		w.say("ensure %s %s", e.Interface.Kind, e.Interface.Name)
+		if w.cannot[e.Interface.Name] {
+			w.later(soon, Ensured{Interface: e.Interface.Name, Err: e.Interface.Name + " could not be made"})
+			return
+		}
 		if !slices.ContainsFunc(w.links, func(l network.Link) bool { return l.Name == e.Interface.Name }) {
 			w.links = append(w.links, network.Link{
 				Name: e.Interface.Name, Index: 100 + len(w.links), MAC: "02:00:00:00:01:00", Up: true, Carrier: true, Kind: string(e.Interface.Kind),
