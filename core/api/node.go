@@ -12,7 +12,7 @@ import (
 type Hello struct {
 	Grid    string    `json:"grid"`
 	AC      string    `json:"ac"`   // name of this AC
-	Time    time.Time `json:"time"` // the AC's clock; a node whose own is plainly wrong sets it from here
+	Time    time.Time `json:"time"` // the AC's clock; a node whose own is plainly wrong or behind sets it from here
 	Version string    `json:"version"`
 	Faults  []string  `json:"faults,omitempty"` // faults armed at this AC, so that they are visible everywhere
 }

@@ -20,7 +20,7 @@ type runCmd struct {
 	RunDir     string `help:"Folder for what is gone after a reboot." default:"/run/g8os" type:"path"`
 	ResolvConf string `help:"File that name servers are written to." default:"/etc/resolv.conf" type:"path"`
 	SSHPort    int    `name:"ssh-port" help:"Port of the node's sshd, for machines whose own sshd has 22. Written down when the volume is made; from then on sshd_config in it says." default:"22"`
-	Clock      string `help:"system: set the machine's clock when it is plainly wrong. own[:OFFSET]: run a clock of our own beside it, for machines that share theirs." default:"system"`
+	Clock      string `help:"system: set the machine's clock when it is plainly wrong or behind the AC's. own[:OFFSET]: run a clock of our own beside it, for machines that share theirs." default:"system"`
 }
 
 // gcPercent keeps the heap of an idle node small; a node collects rarely, so it
