@@ -92,6 +92,17 @@ checked that nothing that must hold is violated. Exit status: 0 passed; 1 violat
   g8lab chaos everything --seed 42 --packets`
 }
 
+func (simCmd) Help() string {
+	return `The step functions of core and AC run in virtual time: much faster than real time, and the same history for the same seed.
+All along and in the end it is checked that nothing that must hold is violated. Of many seeds the first that fails is
+shrunk, recorded and said as a command. Exit status: 0 passed; 1 violated, broken off, or two histories of one seed.
+
+  g8lab sim --nodes 1000 --hours 1 --seed 42
+  g8lab sim --plan ac-outage --for 10m --record outage.g8run
+  g8lab sim --schedule faults.txt --twice
+  g8lab sim --seeds 1000..2000 --swarm`
+}
+
 func (replayCmd) Help() string {
 	return `A simulated run gives the same history again, which is checked. Another one is run by its schedule, on a lab that
 is brought up for it and taken down. Exit status: 0 passed; 1 violated, broken off, or another history.

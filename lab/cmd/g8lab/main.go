@@ -31,6 +31,7 @@ type cli struct {
 	NIC     nicCmd        `cmd:"" name:"nic" help:"Pull a node's cable out, or take the whole NIC out, and put it back."`
 	Fault   faultCmd      `cmd:"" help:"Make something go wrong, list what does, and heal it."`
 	Chaos   chaosCmd      `cmd:"" help:"Run a named plan of faults on a running lab, check what must hold, record it."`
+	Sim     simCmd        `cmd:"" help:"Run a grid in simulated time, with faults or without, or one grid a seed; the first that fails is made small."`
 	Replay  replayCmd     `cmd:"" help:"Run a recorded run again: a simulated one exactly, another by its schedule, on a lab of its own."`
 	Report  reportCmd     `cmd:"" help:"Make one HTML page of a recorded run."`
 	Keeper  keeperCmd     `cmd:"" hidden:"" help:"End faults when their time is over; started by fault add --for."`

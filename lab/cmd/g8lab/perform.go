@@ -21,6 +21,7 @@ type performance struct {
 	head record.Head
 	path string // of the record; empty: none
 	hash func() string
+	say  func(io.Writer, *runs.Result, record.End) // says what came of it; nil: conclude
 	// during does something beside the run, and returns the files it made.
 	during func(ctx context.Context) (finish func() ([]string, error), err error)
 }
@@ -59,7 +60,10 @@ func (p performance) perform(ctx context.Context, std streams) (*record.End, err
 	if p.path != "" {
 		captureErr = errors.Join(captureErr, w.End(end))
 	}
-	p.conclude(std.out, result, end)
+	if p.say == nil {
+		p.say = p.conclude
+	}
+	p.say(std.out, result, end)
 	return &end, errors.Join(captureErr, p.verdict(ctx, result))
 }
 
