@@ -75,11 +75,11 @@ var _ = Describe("collisions on 10.254.254.0/24", func() {
 		ok(err)
 		ok(g.Boot(ctx))
 		g.passes(ctx, 5*time.Minute)
-		Expect(g.node(ctx, "node").Managed()).To(BeFalse())
-		Expect(g.node(ctx, "node").Status.Warnings).To(ContainElement(ContainSubstring("all 253 are taken")))
+		Expect(g.node(ctx, "node-1").Managed()).To(BeFalse())
+		Expect(g.node(ctx, "node-1").Status.Warnings).To(ContainElement(ContainSubstring("all 253 are taken")))
 		g.heal(ctx, faults[76].ID)
 		g.by(ctx, time.Minute, "fallback")
-		Expect(g.addresses(ctx)["node"]).To(Equal("10.254.254.77/24"))
+		Expect(g.addresses(ctx)["node-1"]).To(Equal("10.254.254.77/24"))
 	})
 
 	story("a partition heals that let both halves take the same addresses", not{"vm": tooMany, "netns": "halves of a segment are many partitions there"}, func(ctx context.Context) {

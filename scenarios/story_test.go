@@ -129,6 +129,20 @@ func meet(ctx context.Context, text string, hold ...bool) *met {
 	return m
 }
 
+// meetScaled is meet on a grid of so many nodes, on as many segments as they
+// need; in virtual time only.
+func meetScaled(ctx context.Context, nodes, acs int) *met {
+	GinkgoHelper()
+	top, err := sim.Scale(nodes, acs)
+	ok(err)
+	plan, err := top.Plan("story")
+	ok(err)
+	s := ctx.Value(stageKey{}).(*stage)
+	s.world, err = sim.New(plan, sim.Options{Seed: s.seed, Boot: 10 * time.Second})
+	ok(err)
+	return &met{Grid: s.world, checker: invariant.New()}
+}
+
 // judge checks every invariant.
 func (m *met) judge(ctx context.Context) labgrid.Facts {
 	GinkgoHelper()

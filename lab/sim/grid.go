@@ -41,8 +41,14 @@ func (w *World) until(ctx context.Context, end time.Duration) error {
 	return nil
 }
 
-// lookEvery is how often Eventually looks, in virtual time.
-const lookEvery = 100 * time.Millisecond
+// lookEvery is how often Eventually looks, in virtual time; a crowd is looked
+// at less often, since that takes longer than what happens meanwhile.
+func (w *World) lookEvery() time.Duration {
+	if len(w.nodes) > 100 {
+		return time.Second
+	}
+	return 100 * time.Millisecond
+}
 
 // Eventually implements grid.Grid. There is no slack: virtual time is exact.
 func (w *World) Eventually(ctx context.Context, within time.Duration, what string, holds func([]grid.Node) bool) error {
@@ -55,7 +61,7 @@ func (w *World) Eventually(ctx context.Context, within time.Duration, what strin
 		if w.e.Now() >= end {
 			return fmt.Errorf("%s: not within %s of virtual time; %s", what, within, grid.Whereabouts(nodes))
 		}
-		if err := w.until(ctx, min(w.e.Now()+lookEvery, end)); err != nil {
+		if err := w.until(ctx, min(w.e.Now()+w.lookEvery(), end)); err != nil {
 			return err
 		}
 	}

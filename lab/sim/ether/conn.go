@@ -86,11 +86,12 @@ func (d *dial) attempt(again time.Duration) {
 	}
 	n := d.nic.Host.net
 	holders := d.nic.segment.holders[d.to]
-	if len(holders) == 0 && n.e.Now()-d.since >= unreachable {
+	onLink := d.nic.onLink(d.from, d.to)
+	if (len(holders) == 0 || !onLink) && n.e.Now()-d.since >= unreachable {
 		d.end(nil, ErrUnreachable)
 		return
 	}
-	if len(holders) > 0 && d.nic.Has(d.from) {
+	if len(holders) > 0 && onLink {
 		target := holders[len(holders)-1]
 		n.send(d.nic, target, arpSize, whole(func() { d.arrived(target) }))
 	}

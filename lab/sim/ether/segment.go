@@ -70,6 +70,12 @@ func (x *NIC) Has(a netip.Addr) bool {
 	return slices.ContainsFunc(x.addresses, func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
+// onLink says whether an address is in the network of one that the NIC has.
+// What is elsewhere would be a router's to find, and there is none.
+func (x *NIC) onLink(own, other netip.Addr) bool {
+	return slices.ContainsFunc(x.addresses, func(p netip.Prefix) bool { return p.Addr() == own && p.Contains(other) })
+}
+
 // SetAddresses makes exactly these its addresses.
 func (x *NIC) SetAddresses(all []netip.Prefix) {
 	for _, p := range x.addresses {
