@@ -174,6 +174,11 @@ func reachesAC(ctx context.Context, f *faulty) {
 }
 
 var nodeTrials = []trial{
+	{"move on=office-2 to=isolated", func(ctx context.Context, f *faulty, _ facts.Applied) {
+		f.reaches(ctx, "office-2", "managed by fallback", way("fallback"))
+	}, func(ctx context.Context, f *faulty) {
+		f.reaches(ctx, "office-2", "managed as configured", way("configured"))
+	}},
 	{"cable on=office-2", func(ctx context.Context, f *faulty, _ facts.Applied) {
 		Expect(f.inside(ctx, "office-2", "ip", "-o", "link", "show", "dev", "eth0")).To(ContainSubstring("NO-CARRIER"))
 	}, func(ctx context.Context, f *faulty) {
@@ -204,11 +209,9 @@ var nodeTrials = []trial{
 		r, err := f.Node("office-2").Exec(ctx, "touch", "/etc/g8os/trial")
 		ok(err)
 		Expect(r.Stderr).To(ContainSubstring("Read-only file system"))
-	}, func(ctx context.Context, f *faulty) { f.inside(ctx, "office-2", "touch", "/etc/g8os/trial") }},
-	{"move on=office-2 to=isolated", func(ctx context.Context, f *faulty, _ facts.Applied) {
-		f.reaches(ctx, "office-2", "managed by fallback", way("fallback"))
 	}, func(ctx context.Context, f *faulty) {
-		f.reaches(ctx, "office-2", "managed as configured", way("configured"))
+		f.inside(ctx, "office-2", "touch", "/etc/g8os/trial")
+		f.works(ctx, "office-2")
 	}},
 }
 
