@@ -109,7 +109,7 @@ func TestSameSeed(t *testing.T) {
 		}
 		return s.String()
 	}
-	if draw(1) != draw(1) || draw(1) == draw(2) {
+	if first, again, other := draw(1), draw(1), draw(2); first != again || first == other {
 		t.Error("the same seed gives another schedule, or another seed the same")
 	}
 }

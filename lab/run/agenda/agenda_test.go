@@ -156,8 +156,8 @@ func TestPick(t *testing.T) {
 		}
 		return strings.Join(all, " ")
 	}
-	if draw(1) != draw(1) || draw(1) == draw(2) {
-		t.Errorf("seed 1: %s, %s; seed 2: %s", draw(1), draw(1), draw(2))
+	if first, again, other := draw(1), draw(1), draw(2); first != again || first == other {
+		t.Errorf("seed 1: %s, %s; seed 2: %s", first, again, other)
 	}
 	if _, _, ok := New(Options{}, 0).Pick(nil); ok {
 		t.Error("a job where there is no node")
