@@ -18,7 +18,8 @@ import (
 
 // Facts is what invariants are checked against. Of addresses that two nodes
 // had between two calls it sees nothing; what an AC that does not answer has
-// decided comes with the first Facts after it is back.
+// decided comes with the first Facts after it is back. The counter of a claim is
+// in no audit, so no Release is ever Stale here.
 func (g *Grid) Facts(ctx context.Context) (grid.Facts, error) {
 	nodes, err := g.Nodes(ctx)
 	if err != nil {

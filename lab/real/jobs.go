@@ -31,6 +31,7 @@ type job struct {
 
 	mu      sync.Mutex
 	fact    grid.Job
+	began   life // of the node, when the job was asked for
 	output  bytes.Buffer
 	started int // as the disk said last
 }
@@ -134,7 +135,7 @@ func (g *Grid) lifeOf(ctx context.Context, n *lab.Node) (l life, ok bool) {
 // another life since, in which it would begin the job again.
 func (g *Grid) followJob(j *job, taken chan<- error) {
 	ac := g.lab.ACs()[0]
-	began, _ := g.lifeOf(g.ctx, j.n)
+	j.begins(g.lifeOf(g.ctx, j.n))
 	told := false
 	tell := func(err error) {
 		if !told {
@@ -146,7 +147,8 @@ func (g *Grid) followJob(j *job, taken chan<- error) {
 		code, err := ac.FollowJob(g.ctx, j.n, j.fact.ID, j, func() { tell(nil) }, j.argv...)
 		switch {
 		case err == nil || errors.Is(err, client.ErrJob):
-			j.ended(err != nil || code != 0)
+			j.looked(g.lifeOf(g.ctx, j.n))
+			j.ended(code != 0 || err != nil && !j.whole())
 			return
 		case g.ctx.Err() != nil || !told:
 			tell(errors.Join(err, g.ctx.Err()))
@@ -157,12 +159,39 @@ func (g *Grid) followJob(j *job, taken chan<- error) {
 				return
 			}
 			var now life
-			if now, ok = g.lifeOf(g.ctx, j.n); ok && now != began {
+			now, ok = g.lifeOf(g.ctx, j.n)
+			if j.looked(now, ok) {
 				j.ended(true)
 				return
 			}
 		}
 	}
+}
+
+// begins notes the life of its node that a job belongs to.
+func (j *job) begins(l life, _ bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.began = l
+}
+
+// looked notes, and tells, whether the life that a job belongs to is over. A
+// node that does not say which it is in may be in the same.
+func (j *job) looked(now life, ok bool) (interrupted bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.fact.Told && ok && now != j.began {
+		j.fact.Interrupted = true
+	}
+	return j.fact.Interrupted
+}
+
+// whole tells whether all output has come. An AC that was started again says
+// that what its predecessor has handed on is missing.
+func (j *job) whole() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Count(j.output.Bytes(), []byte("\n")) == j.fact.Expected
 }
 
 func (j *job) ended(lost bool) {
@@ -179,6 +208,7 @@ func (g *Grid) jobFacts(ctx context.Context) []grid.Job {
 	var all []grid.Job
 	for _, j := range jobs {
 		started, err := g.startedOn(ctx, j)
+		j.looked(g.lifeOf(ctx, j.n))
 		j.mu.Lock()
 		if err == nil {
 			j.started = started

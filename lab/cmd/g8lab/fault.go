@@ -222,13 +222,3 @@ func (keeperCmd) Run(ctx context.Context, c *cli) error {
 	}
 	return real.Keep(ctx, l)
 }
-
-func (faultCmd) Help() string {
-	return `Faults belong to the lab: any g8lab lists and heals them, one with --for ends by itself, "down" ends all.
-
-  g8lab fault add partition --from dhcp-1 --to ac1 --for 30s
-  g8lab fault add loss from=office-1 both percent=10
-  g8lab fault list
-  g8lab fault heal f1
-  g8lab fault heal --all`
-}
