@@ -2,12 +2,14 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/lab/fault"
 )
 
 // What a node takes from another, and what it has together with a stranger, is
@@ -42,6 +44,34 @@ func TestAddressesOfOthers(t *testing.T) {
 	x.SetAddresses([]netip.Prefix{})
 	if f, _ := w.Facts(ctx); len(f.Takings) > 0 || len(f.Disputes) > 0 {
 		t.Errorf("taken %v, disputed %v", f.Takings, f.Disputes)
+	}
+}
+
+// Two machines that have an address without a g8os_core that would give it up,
+// and somebody who insists on it, do not fill the segment with answers: a kernel
+// says nothing to an announcement.
+func TestAnnouncementIsNotAnswered(t *testing.T) {
+	w, err := New(plan(t, 0), Options{Seed: 1, Hold: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := []netip.Prefix{netip.MustParsePrefix("192.168.7.99/24")}
+	for i := range 3 {
+		h := w.net.Host(fmt.Sprintf("stranger-%d", i))
+		x := h.NIC("eth0", fmt.Sprintf("02:00:00:00:00:0%d", i), w.segments["office"])
+		h.Powered, x.Up = true, true
+		x.SetAddresses(has)
+	}
+	f := fault.Fault{Kind: fault.Squatter, On: "office", Address: has[0].Addr()}
+	if _, err := w.Add(context.Background(), f); err != nil {
+		t.Fatal(err)
+	}
+	before := w.Events()
+	if err := w.Wait(context.Background(), 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.Events() - before; n > 100 {
+		t.Errorf("%d events in 100 ms", n)
 	}
 }
 

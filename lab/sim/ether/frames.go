@@ -47,9 +47,10 @@ func (x *NIC) SendARP(p conflict.Packet) {
 }
 
 // arp is what a kernel does with a packet: it answers for its addresses
-// (RFC 826), and shows it to whoever watches.
+// (RFC 826), and shows it to whoever watches. An announcement gets no answer:
+// its sender has our address, and Linux takes no packet with that as its source.
 func (x *NIC) arp(from *NIC, p conflict.Packet) {
-	if p.Op == conflict.Request && x.Has(p.TargetIP) {
+	if p.Op == conflict.Request && x.Has(p.TargetIP) && p.SenderIP != p.TargetIP {
 		reply := conflict.Packet{Op: conflict.Reply, SenderMAC: x.MAC, SenderIP: p.TargetIP, TargetMAC: p.SenderMAC, TargetIP: p.SenderIP}
 		x.segment.net.send(x, from, arpSize, whole(func() { from.show(reply) }))
 	}
