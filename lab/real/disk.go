@@ -124,19 +124,17 @@ func (g *Grid) full(ctx context.Context, e entry) (grid.Measured, error) {
 	return how("not one more block can be written on %s", diskOf(n)), g.setFull(ctx, n)
 }
 
-// setFull takes or gives back the room on a machine's disk. Where large pieces
-// do not fit any more small ones may.
+// setFull takes or gives back the room on a machine's disk: ext4 gives a file
+// that asks for more than there is all that there is, and then refuses.
 func (g *Grid) setFull(ctx context.Context, n *lab.Node) error {
 	if !g.l.has(fault.DiskFull, n.Name()) {
 		_, err := g.inside(ctx, n, "rm", "-f", fillFile)
 		return err
 	}
 	_, err := g.inside(ctx, n, "sh", "-c", `
-		f=$0; touch "$f"
-		for size in 33554432 1048576 4096; do
-			while fallocate -o "$(wc -c <"$f")" -l "$size" "$f" 2>/dev/null; do :; done
-		done
-		! fallocate -o "$(wc -c <"$f")" -l 4096 "$f" 2>/dev/null`, fillFile)
+		fallocate -l 68719476736 "$0" 2>/dev/null
+		! dd if=/dev/zero of="$0.more" bs=4096 count=1 2>/dev/null
+		code=$?; rm -f "$0.more"; exit $code`, fillFile)
 	return err
 }
 
