@@ -37,9 +37,18 @@ type End struct {
 	peer    *End
 	queue   []queued
 	sending bool
+	flight  flight
 	gone    bool // closed here, or the process or the power is gone
 	index   int  // in the host's ends
 	boot    int  // of the host, when it was made
+}
+
+// flight is the message of an End that is under way where no fault is: there is
+// one at a time, and one copy of it.
+type flight struct {
+	q      queued
+	again  time.Duration // until it is sent once more, if it does not arrive
+	landed func()        // made once
 }
 
 type queued struct {
@@ -195,15 +204,45 @@ func (e *End) pump(again time.Duration) {
 		e.queue = nil
 		return
 	}
-	n, q := e.NIC.Host.net, e.queue[0]
 	e.sending = true
-	copies, arrived := 0, false
-	retry := func() {
-		n.e.After(again, func() {
-			e.sending = false
-			e.pump(min(2*again, resendMost))
-		})
+	if len(e.NIC.Host.net.rules) == 0 && e.NIC.Has(e.Addr) {
+		e.fly(again)
+		return
 	}
+	e.scatter(again)
+}
+
+// fly sends what is first in the queue where no fault of links is in force.
+func (e *End) fly(again time.Duration) {
+	if e.flight.landed == nil {
+		e.flight.landed = e.land
+	}
+	e.flight.q, e.flight.again = e.queue[0], again
+	if !e.NIC.Host.net.sendOne(e.NIC, e.peer.NIC, e.flight.landed) {
+		e.retry(again)
+	}
+}
+
+func (e *End) land() {
+	if e.NIC.reaches(e.peer.NIC) && e.peer.NIC.Has(e.peer.Addr) {
+		e.delivered(e.flight.q)
+		return
+	}
+	e.retry(e.flight.again)
+}
+
+// retry sends what is first in the queue once more, later.
+func (e *End) retry(again time.Duration) {
+	e.NIC.Host.net.e.After(again, func() {
+		e.sending = false
+		e.pump(min(2*again, resendMost))
+	})
+}
+
+// scatter sends it where copies of it may be lost, late and several.
+func (e *End) scatter(again time.Duration) {
+	n, q := e.NIC.Host.net, e.queue[0]
+	copies, arrived := 0, false
 	if e.NIC.Has(e.Addr) {
 		copies = n.send(e.NIC, e.peer.NIC, q.size, func(ok bool) {
 			copies--
@@ -213,12 +252,12 @@ func (e *End) pump(again time.Duration) {
 				arrived = true
 				e.delivered(q)
 			case copies == 0:
-				retry()
+				e.retry(again)
 			}
 		})
 	}
 	if copies == 0 {
-		retry()
+		e.retry(again)
 	}
 }
 

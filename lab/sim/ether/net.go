@@ -103,20 +103,40 @@ func (r *rule) link(n *Net, from, to *Host) *link.Link {
 // of it that gets there whole; ok is false when the cable or the power at the
 // other end is gone by then. Send says how many copies are on their way.
 func (n *Net) send(from, to *NIC, size int, arrive func(ok bool)) (copies int) {
+	if len(n.rules) == 0 {
+		if n.sendOne(from, to, func() { arrive(from.reaches(to)) }) {
+			return 1
+		}
+		return 0
+	}
 	if !from.Carrier() || from.segment != to.segment {
 		return 0
 	}
-	base := transit + time.Duration(from.Host.stream.Int64N(int64(wobble)))
-	if len(n.rules) == 0 {
-		n.e.After(base, func() { arrive(to.Carrier() && from.segment == to.segment) })
-		return 1
-	}
+	base := from.Host.transit()
 	for _, late := range n.impaired(from.Host, to.Host, size) {
 		copies++
-		n.e.After(base+late, func() { arrive(to.Carrier() && from.segment == to.segment) })
+		n.e.After(base+late, func() { arrive(from.reaches(to)) })
 	}
 	return copies
 }
+
+// sendOne lets a frame go where no fault of links is in force, and says whether
+// it is on its way; landed is called when it is at the other end.
+func (n *Net) sendOne(from, to *NIC, landed func()) bool {
+	if !from.Carrier() || from.segment != to.segment {
+		return false
+	}
+	n.e.After(from.Host.transit(), landed)
+	return true
+}
+
+// transit is how long a frame of the host takes.
+func (h *Host) transit() time.Duration {
+	return transit + time.Duration(h.stream.Int64N(int64(wobble)))
+}
+
+// reaches says whether a frame that is at the other end gets in there.
+func (x *NIC) reaches(to *NIC) bool { return to.Carrier() && x.segment == to.segment }
 
 // impaired passes a frame through every fault that covers its way, and returns
 // how late each copy is. A copy that was corrupted is dropped by whoever checks

@@ -23,6 +23,7 @@ type session struct {
 	where  api.Whereabouts
 	pulse  *ledger.Pulse
 	over   bool
+	again  func() // beat
 }
 
 // upgraded says whether an AC has taken a session.
@@ -45,7 +46,14 @@ func (c *core) begin(e boot.Connect, k *client) {
 	}
 	k.end = nil // it is the session's now
 	c.sessions[e.ID] = s
-	s.end.Received = func(m any) { c.resumes(func() { s.take(m) }) }
+	s.end.Received = func(m any) {
+		if c.Node.core == c && !c.frozen { // what resumes does, without a closure a frame
+			s.take(m)
+			return
+		}
+		c.resumes(func() { s.take(m) })
+	}
+	s.again = s.beat
 	s.end.Ended = func(err error) { c.resumes(func() { s.finish(fmt.Errorf("session: %w", err)) }) }
 	s.beat()
 	s.send()
@@ -65,7 +73,7 @@ func (s *session) beat() {
 	if due {
 		s.end.Send(channel.Frame{Type: api.FrameHeartbeat, Seq: seq, Where: &s.where}, channel.FrameSize)
 	}
-	c.after(max(s.pulse.Next().Sub(c.monotonic()), time.Millisecond), s.beat)
+	c.after(max(s.pulse.Next().Sub(c.monotonic()), time.Millisecond), s.again)
 }
 
 // take takes the AC's frames, as managed.Session does.
