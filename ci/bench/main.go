@@ -36,6 +36,7 @@ var sections = []struct {
 	{"ways", "configured, and fallback after dead DHCP on two NICs", measureWays},
 	{"idle", "a managed node that has nothing to do", measureIdle},
 	{"impair", "links that misbehave, and those beside them", measureImpair},
+	{"sim", "simulated grids", measureSim},
 	{"hundred", "100 nodes up and down", measureHundred},
 	{"ac", "the controller under load", measureAC},
 	{"image", "the operating system as it is shipped", measureImage},
