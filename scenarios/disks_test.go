@@ -34,7 +34,7 @@ var (
 	everywhere = []string{"0 320M"}
 )
 
-var _ = Describe("the state disk", vm, func() {
+var _ = Describe("the state disk", vm, notNetns, func() {
 	It("that is not there is done without: the node runs from memory, says so, and is managed", short, func(ctx SpecContext) {
 		g := up(ctx, machineOf("state: none"))
 		g.works(ctx, "node")

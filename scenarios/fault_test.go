@@ -307,7 +307,7 @@ func (f *faulty) try(ctx context.Context, all []trial) {
 	}
 }
 
-var _ = Describe("a fault on a running lab", netns, func() {
+var _ = Describe("a fault on a running lab", netns, notVM, func() {
 	It("of every kind is in force when it was added, for every process, and its effect is gone when it is healed", func(ctx SpecContext) {
 		f := upFaulty(ctx)
 		f.try(ctx, linkTrials)

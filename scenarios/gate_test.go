@@ -82,7 +82,7 @@ func finding(text string, declared []string) string {
 	return ""
 }
 
-var _ = Describe("the gate", netns, func() {
+var _ = Describe("the gate", netns, notVM, func() {
 	DescribeTable("finds what broke, and nothing else",
 		func(line string, declared []string, found bool) {
 			text := "all is well\n" + line + "\nand on\n"

@@ -112,7 +112,7 @@ var _ = Describe("a kind of interface", netns, vm, func() {
 	}, patience)
 })
 
-var _ = Describe("an Open vSwitch", netns, func() {
+var _ = Describe("an Open vSwitch", netns, Label("not vm: the tools layer has specs of its own for it"), func() {
 	It("bridge carries the node's own session, and so does an Open vSwitch with a port of its own", func(ctx SpecContext) {
 		g := up(ctx, twoInOffice, held)
 		g.vswitchd(ctx, "right")

@@ -78,7 +78,7 @@ var _ = Describe("a power cut", netns, vm, func() {
 	}
 })
 
-var _ = Describe("machines", vm, func() {
+var _ = Describe("machines", vm, notNetns, func() {
 	It("are clones that differ in all that makes them up, and are told the time", short, func(ctx SpecContext) {
 		g := up(ctx, pair)
 		g.managed(ctx)

@@ -14,7 +14,7 @@ import (
 	"github.com/g8os/g8os/lab/run/record"
 )
 
-var _ = Describe("Runs of faults", netns, func() {
+var _ = Describe("Runs of faults", netns, notVM, func() {
 	It("a plan is run, recorded, shown, and run again on a lab of its own", patience, func(ctx SpecContext) {
 		f := upFaulty(ctx)
 		path := filepath.Join(GinkgoT().TempDir(), "a.g8run")

@@ -28,7 +28,7 @@ func (m *met) squat(ctx context.Context, from, to int) {
 	}
 }
 
-var _ = Describe("collisions on 10.254.254.0/24", func() {
+var _ = Describe("collisions on 10.254.254.0/24", Label("collision"), func() {
 	for _, n := range []int{2, 20, 200} {
 		except := not{"vm": tooMany}
 		if n == 2 {

@@ -33,7 +33,7 @@ nodes:
   - {name: node, count: 2, nics: [{segment: left}, {segment: right}]}
 `
 
-var _ = Describe("DHCP failures", func() {
+var _ = Describe("DHCP failures", Label("dhcp"), func() {
 	for _, kind := range []string{"dhcp-silent", "dhcp-nak", "dhcp-offer-only", "dhcp-exhausted", "dhcp-nowhere", "dhcp-slow delay=30s"} {
 		except := not{}
 		if kind != "dhcp-silent" {

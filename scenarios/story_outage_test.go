@@ -37,7 +37,7 @@ nodes:
   - {name: node, count: 12, nics: [{segment: office, method: static}]}
 `
 
-var _ = Describe("AC outages", func() {
+var _ = Describe("AC outages", Label("outage"), func() {
 	for _, fault := range []string{"ac-kill", "ac-pause", "outage", "hang-after-accept"} {
 		except := not{}
 		if fault != "ac-kill" {

@@ -11,7 +11,7 @@ import (
 	labgrid "github.com/g8os/g8os/lab/grid"
 )
 
-var _ = Describe("power and places", func() {
+var _ = Describe("power and places", Label("power"), func() {
 	story("the power of the whole grid fails, the AC's too", not{}, func(ctx context.Context) {
 		g := meet(ctx, ways)
 		g.managed(ctx, time.Minute)

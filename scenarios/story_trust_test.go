@@ -11,7 +11,7 @@ import (
 	labgrid "github.com/g8os/g8os/lab/grid"
 )
 
-var _ = Describe("certificates", func() {
+var _ = Describe("certificates", Label("trust"), func() {
 	for _, fault := range []string{"expired-cert", "wrong-ca"} {
 		story("an AC with "+fault+" is nobody's AC, and is one again when it is mended", not{"vm": sameText}, func(ctx context.Context) {
 			g := meet(ctx, ways, true)

@@ -45,7 +45,7 @@ printf '\125\252'         >>/tmp/boot
 const runGuest = `timeout 120 qemu-system-x86_64 -accel $0 -m 32 -nodefaults -display none -serial stdio \
 	-device isa-debug-exit,iobase=0xf4,iosize=1 -drive file=/tmp/boot,format=raw,if=ide -no-reboot; [ $? = 33 ]`
 
-var _ = Describe("the tools layer", vm, tools, func() {
+var _ = Describe("the tools layer", vm, notNetns, tools, func() {
 	It("runs a container and a guest inside a node", func(ctx SpecContext) {
 		g := up(ctx, withTools(officeOnly))
 		g.works(ctx, "node")
