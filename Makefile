@@ -15,7 +15,7 @@ PROCS       ?= 4
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build race lab-up lab-down image image-base image-lock deb test unit scenarios e2e lint bench install install-vm install-test install-image clean
+.PHONY: help build race lab-up lab-down image image-base image-lock deb test unit scenarios planted e2e lint bench install install-vm install-test install-image clean
 
 help: ## say what can be made
 	@echo 'G8OS: a grid operating system, and a lab to try it in. As root on Debian 12:'
@@ -65,6 +65,10 @@ unit: install-test build ## unit and transcript tests only, with -race
 
 scenarios: install-test race $(if $(filter netns,$(FIDELITY)),,image) ## scenarios only, on machines too; FOCUS="text" FIDELITY=netns|vm pick some
 	@PROCS=$(PROCS) FOCUS='$(FOCUS)' FIDELITY='$(FIDELITY)' ci/test scenarios
+
+# Bugs are built in by a tag, so what has them is built aside.
+planted: $(if $(filter netns,$(FIDELITY)),install-test build) ## show that the testbed finds bugs that are planted; FIDELITY=netns on real daemons too
+	@FIDELITY='$(FIDELITY)' G8OS_PLANTED_SEEDS=50 ci/test planted
 
 e2e: image deb ## the built artefacts from outside: image, packages, CLI
 	@ci/install e2e
