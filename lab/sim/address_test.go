@@ -75,6 +75,37 @@ func TestAnnouncementIsNotAnswered(t *testing.T) {
 	}
 }
 
+// A lease that is over counts against a node that could have known, not while
+// its g8os_core is down.
+func TestOverstayNeedsSomebodyToBlame(t *testing.T) {
+	w, err := New(plan(t, 0), Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
+		t.Fatal(err)
+	}
+	k := w.byName["dhcp-1"]
+	if _, err := w.Add(ctx, fault.Fault{Kind: fault.Kill, On: "dhcp-1"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Wait(ctx, 11*time.Minute); err != nil { // the lease is of 10
+		t.Fatal(err)
+	}
+	if got := w.overstayed(); len(got) > 0 || len(k.Host.NICs[0].Addresses()) == 0 {
+		t.Errorf("it is down and has %v: %v", k.Host.NICs[0].Addresses(), got)
+	}
+	other := w.byName["dhcp-2"]
+	old := k.Host.NICs[0].Addresses()
+	k.Host.NICs[0].SetAddresses(nil)
+	other.Host.NICs[0].SetAddresses(append(slices.Clone(other.Host.NICs[0].Addresses()), old...))
+	other.Host.NICs[0].MAC = k.Host.NICs[0].MAC
+	if got := w.overstayed(); len(got) != 1 || got[0].Node != "dhcp-2" {
+		t.Errorf("who runs, and uses it: %v", got)
+	}
+}
+
 // A counter that comes again is a copy of the disk, unless an operator has let
 // the node in anew.
 func TestCounterThatWentBack(t *testing.T) {

@@ -210,10 +210,14 @@ func (w *World) nameOf(id api.NodeID) string {
 	return string(id)
 }
 
-// overstayed lists who uses an address after its lease was over.
+// overstayed lists who uses an address after its lease was over. Where g8os_core
+// does not run, nobody is there to take it off.
 func (w *World) overstayed() []grid.Overstay {
 	var out []grid.Overstay
 	for _, n := range w.nodes {
+		if !n.Running() || !n.Managed() {
+			continue
+		}
 		for _, x := range n.Host.NICs {
 			server := w.dhcp[x.Segment().Name]
 			if server == nil || !x.Carrier() {
