@@ -110,6 +110,7 @@ func (w *World) twin(a *active, of *member) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	k.is = w.idOf(of.Name())
 	if a.Fault.Kind == fault.Clone {
 		if err := k.CopyDisk(of.Node); err != nil {
 			return nil, err

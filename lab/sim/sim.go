@@ -98,6 +98,7 @@ type member struct {
 	device string                    // fingerprint of the device key with which it was let in
 	had    map[string][]netip.Prefix // addresses by NIC, when they were looked at last
 	count  uint64                    // highest counter for which it was given shares
+	is     string                    // the record that it plays; empty: its own
 }
 
 // New builds the grid of a plan: ACs run, nodes have power unless they are held.

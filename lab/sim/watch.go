@@ -196,6 +196,9 @@ func (w *World) idOf(peer string) string {
 	if k == nil {
 		return "host " + peer
 	}
+	if k.is != "" {
+		return k.is
+	}
 	id, err := identity(k.plan)
 	if err != nil {
 		return err.Error()
