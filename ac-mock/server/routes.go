@@ -37,26 +37,41 @@ func (s *Server) routes() http.Handler {
 	// A browser shows its operator's certificate to whatever page asks: only
 	// our own pages may change something.
 	own := http.NewCrossOriginProtection()
-	op := func(pattern string, least level, h http.HandlerFunc) {
-		mux.Handle(pattern, own.Handler(s.require(least, h)))
+	for _, r := range s.operatorRoutes() {
+		mux.Handle(r.pattern, own.Handler(s.require(r.least, r.handle)))
 	}
-	op("GET "+api.PathNodes, viewer, s.nodes)
-	op("GET "+api.PathNode, viewer, s.node)
-	op("GET "+api.PathAudit, viewer, s.audit)
-	op("GET "+api.PathFaults, viewer, s.faults)
-	op("POST "+api.PathApprove, operator, s.change(s.opt.Registry.Approve))
-	op("POST "+api.PathExec, operator, s.exec)
-	op("POST "+api.PathRetire, admin, s.change(s.opt.Registry.Retire))
-	op("POST "+api.PathQuarantine, admin, s.change(s.quarantine))
-	op("POST "+api.PathRelease, admin, s.change(s.opt.Registry.Release))
-	op("POST "+api.PathFaults, admin, s.arm)
-	op("DELETE "+api.PathFaults, admin, s.clear)
 
 	mux.HandleFunc("GET "+api.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]bool{"ok": true})
 	})
 	mux.HandleFunc("GET "+api.PathReady, s.ready)
 	return mux
+}
+
+// route is a path of operators, and the least level that may use it.
+type route struct {
+	pattern string
+	least   level
+	handle  http.HandlerFunc
+}
+
+// operatorRoutes are all paths that ask for an operator's certificate: a path
+// that is not here is nobody's.
+func (s *Server) operatorRoutes() []route {
+	r := s.opt.Registry
+	return []route{
+		{"GET " + api.PathNodes, viewer, s.nodes},
+		{"GET " + api.PathNode, viewer, s.node},
+		{"GET " + api.PathAudit, viewer, s.audit},
+		{"GET " + api.PathFaults, viewer, s.faults},
+		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
+		{"POST " + api.PathExec, operator, s.exec},
+		{"POST " + api.PathRetire, admin, s.change(r.Retire)},
+		{"POST " + api.PathQuarantine, admin, s.change(s.quarantine)},
+		{"POST " + api.PathRelease, admin, s.change(r.Release)},
+		{"POST " + api.PathFaults, admin, s.arm},
+		{"DELETE " + api.PathFaults, admin, s.clear},
+	}
 }
 
 // ready says whether the AC can decide: its data can be read.
