@@ -100,7 +100,7 @@ down --lab bench-dead-dhcp
 
 func TestWrongSections(t *testing.T) {
 	err := run(t.Context(), []string{"-only", "sizes"}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, hundred, ac`) {
+	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, ac`) {
 		t.Errorf("got %v", err)
 	}
 }
