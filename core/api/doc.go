@@ -74,6 +74,8 @@ const (
 	PathExec       = "/api/nodes/{id}/exec"       // POST ExecRequest; answers ExecEvent lines (NDJSON) as they happen
 	PathAudit      = "/api/audit"                 // GET; ?node= filters; newest last
 	PathFaults     = "/api/faults"                // GET, POST Fault, DELETE ?name=
+	PathRotations  = "/api/rotations"             // GET []Rotation; POST RotateRequest, answers Rotation
+	PathRotation   = "/api/rotations/{kind}/{do}" // POST; do is pause or resume
 	PathHealth     = "/healthz"                   // GET, no certificate needed
 	PathReady      = "/readyz"                    // GET, no certificate needed
 )

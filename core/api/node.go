@@ -80,6 +80,7 @@ type Unlocked struct {
 type Confirm struct {
 	NodeID     NodeID `json:"node_id"`
 	Generation uint32 `json:"generation"`
+	Alone      bool   `json:"alone,omitempty"` // no older generation is on the disk: the AC forgets their shares
 }
 
 // CSR is the body of a certificate request. It counts like a Claim, so that a
@@ -132,6 +133,7 @@ const (
 	FrameOutput    FrameType = "output"    // node → AC: Data of Job on Stream, numbered Seq from 1 within the job
 	FrameExit      FrameType = "exit"      // node → AC: Job has ended; last Seq of the job
 	FrameAck       FrameType = "ack"       // AC → node: output and exit of Job up to Seq are safe
+	FrameRotate    FrameType = "rotate"    // AC → node: replace the key that Rotate names; node → AC: how that went
 )
 
 // WebSocket statuses with which an AC ends a session (RFC 6455, section 7.4.2:
@@ -151,6 +153,7 @@ type Frame struct {
 	Where    *Whereabouts `json:"where,omitempty"`
 	Settings *Settings    `json:"settings,omitempty"`
 	Exec     *ExecRequest `json:"exec,omitempty"`
+	Rotate   *Rotate      `json:"rotate,omitempty"`
 	Stream   string       `json:"stream,omitempty"` // stdout | stderr
 	Data     []byte       `json:"data,omitempty"`
 	Code     int          `json:"code,omitempty"`  // exit code; 128+n after signal n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/g8os/g8os/core/api"
@@ -23,16 +24,26 @@ type ac struct {
 	recovery  api.Secret
 	counters  []uint64
 	confirmed []uint32
+	alone     uint32 // generation that is alone on the disk, as it was told
+	dropped   uint32 // highest generation whose share is gone
+	newest    uint32 // highest generation for which there is a share; 0: any
+	left      int    // requests until it is away; below 0: never
 }
 
+var errAway = errors.New("no AC answers")
+
 func newAC() *ac {
-	return &ac{node: "020000000001", recovery: material("recovery"), refuse: map[string]error{},
+	return &ac{node: "020000000001", recovery: material("recovery"), refuse: map[string]error{}, left: -1,
 		share: func(g uint32) api.Secret { return material(fmt.Sprint("share ", g)) }}
 }
 
 func (a *ac) Binding() ([]byte, error) { return material("binding"), nil }
 
 func (a *ac) Post(_ context.Context, path string, in, out any) error {
+	if a.left == 0 {
+		return errAway
+	}
+	a.left--
 	if err := a.refuse[path]; err != nil {
 		return err
 	}
@@ -48,6 +59,9 @@ func (a *ac) Post(_ context.Context, path string, in, out any) error {
 		var c api.Confirm
 		err := in.(api.Signed).Verify(api.PurposeConfirm, material("binding"), nonce, &c)
 		a.confirmed = append(a.confirmed, c.Generation)
+		if c.Alone {
+			a.alone = c.Generation
+		}
 		return err
 	}
 	var c api.Claim
@@ -60,6 +74,9 @@ func (a *ac) Post(_ context.Context, path string, in, out any) error {
 		granted.Recovery, c.Generations = a.recovery, []uint32{1}
 	}
 	for _, g := range c.Generations {
+		if g <= a.dropped || a.newest != 0 && g > a.newest {
+			continue
+		}
 		granted.Shares = append(granted.Shares, api.Share{Generation: g, Share: a.share(g)})
 	}
 	*out.(*api.Unlocked) = granted

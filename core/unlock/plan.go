@@ -28,7 +28,7 @@ type facts struct {
 	damaged   bool // one of its copies has to be mended
 	asked     bool // the AC has given shares
 	password  bool // a slot was opened
-	confirmed bool // the AC knows the newest generation to be in use
+	confirmed bool // the AC knows a generation of this disk to be in use
 }
 
 // next chooses the step. Its cases are in order: the first that holds counts.

@@ -16,6 +16,7 @@ import (
 // run is what one Run has learned; nothing of it outlives the process.
 type run struct {
 	claim      api.Claim
+	more       []uint32 // generations to ask for beside those on the disk
 	asked      bool
 	granted    api.Unlocked
 	password   api.Secret
@@ -71,8 +72,7 @@ func (v *Vault) facts(r *run) (facts, error) {
 	}
 	f := facts{volume: state, slots: v.slots != nil, damaged: v.damaged, asked: r.asked, password: r.password != nil}
 	if f.slots {
-		newest := v.slots.Generations()
-		f.confirmed = r.confirmed || !r.asked && v.slots.Confirmed() == newest[len(newest)-1]
+		f.confirmed = r.confirmed || !r.asked && slices.Contains(v.slots.Generations(), v.slots.Confirmed())
 	}
 	return f, nil
 }
@@ -126,7 +126,9 @@ func (v *Vault) ask(ctx context.Context, ex Exchange, r *run) error {
 	}
 	r.claim.BootID, r.claim.Counter, r.claim.Generations = v.device.BootID(), counter, nil
 	if v.slots != nil {
-		r.claim.Generations = v.slots.Generations()
+		r.claim.Generations = slices.Concat(v.slots.Generations(), r.more)
+		slices.Sort(r.claim.Generations)
+		r.claim.Generations = slices.Compact(r.claim.Generations)
 	}
 	if err := v.device.Post(ctx, ex, api.PathUnlock, api.PurposeUnlock, r.claim, &r.granted); err != nil {
 		return err
