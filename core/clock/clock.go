@@ -24,6 +24,9 @@ type Clock interface {
 	// what the machine itself believes. What others do to the clock shows in both.
 	Untouched() time.Time
 	Set(t time.Time) error
+	// Adopt makes what it shows the machine's own reckoning from now on: for one
+	// that had none, since its battery is empty.
+	Adopt()
 }
 
 // Reading is what a clock shows at one moment.
@@ -66,15 +69,23 @@ func (s *System) Set(t time.Time) error {
 	return nil
 }
 
+// Adopt forgets what it was set by.
+func (s *System) Adopt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shift = 0
+}
+
 // Own is a clock that differs from the machine's by an offset of its own.
 type Own struct {
-	first  time.Duration // the offset it was made with
+	first  atomic.Int64 // the offset it was made with, or adopted
 	offset atomic.Int64
 }
 
 // NewOwn makes a clock that is ahead of the machine's by offset.
 func NewOwn(offset time.Duration) *Own {
-	o := &Own{first: offset}
+	o := &Own{}
+	o.first.Store(int64(offset))
 	o.offset.Store(int64(offset))
 	return o
 }
@@ -82,8 +93,11 @@ func NewOwn(offset time.Duration) *Own {
 // Now reads the clock.
 func (o *Own) Now() time.Time { return time.Now().Add(time.Duration(o.offset.Load())) }
 
-// Untouched reads the clock as it was made.
-func (o *Own) Untouched() time.Time { return time.Now().Add(o.first) }
+// Untouched reads the clock as it was made, or adopted.
+func (o *Own) Untouched() time.Time { return time.Now().Add(time.Duration(o.first.Load())) }
+
+// Adopt takes the present offset for the one it was made with.
+func (o *Own) Adopt() { o.first.Store(o.offset.Load()) }
 
 // Set changes the offset; the machine's clock stays as it is.
 func (o *Own) Set(t time.Time) error {

@@ -94,3 +94,19 @@ func TestPlausible(t *testing.T) {
 		}
 	}
 }
+
+func TestAdoptedIsUntouched(t *testing.T) {
+	set := func(*unix.Timeval) error { return nil }
+	for name, c := range map[string]Clock{"own": NewOwn(-time.Hour), "system": &System{kernel: set}} {
+		if err := c.Set(time.Now().Add(48 * time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if ahead := c.Now().Sub(c.Untouched()); name == "own" && ahead < 48*time.Hour {
+			t.Errorf("%s: set ahead by %s, it says", name, ahead)
+		}
+		c.Adopt()
+		if off := c.Now().Sub(c.Untouched()).Abs(); off > time.Second {
+			t.Errorf("%s: adopted, and still off by %s", name, off)
+		}
+	}
+}

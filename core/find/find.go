@@ -104,7 +104,7 @@ func (f *Finder) repairClock(ctx context.Context, c *Conn) error {
 	if err := Believe(c.State().PeerCertificates, f.Pinned, hello.Time, ours, f.Built); err != nil {
 		return err
 	}
-	return f.set(hello.Time, ours.Now, c, "clock was plainly wrong and is set from the AC")
+	return f.set(hello.Time, ours, c, "clock was plainly wrong and is set from the AC")
 }
 
 // CompareClock asks an AC that has proved itself as of our clock for its time,
@@ -120,14 +120,18 @@ func (f *Finder) CompareClock(ctx context.Context, c *Conn) error {
 	if !behind {
 		return err
 	}
-	return f.set(hello.Time, ours.Now, c, "clock was behind the AC's and is set from it")
+	return f.set(hello.Time, ours, c, "clock was behind the AC's and is set from it")
 }
 
-func (f *Finder) set(to, was time.Time, c *Conn, why string) error {
+// set sets our clock. A machine that had no reckoning of its own has this one.
+func (f *Finder) set(to time.Time, was clock.Reading, c *Conn, why string) error {
 	if err := f.Clock.Set(to); err != nil {
 		return err
 	}
-	f.Log.Warn(why, "was", was.UTC(), "now", to.UTC(), "ac", c.AC.String())
+	if !clock.Plausible(was.Untouched, f.Built) {
+		f.Clock.Adopt()
+	}
+	f.Log.Warn(why, "was", was.Now.UTC(), "now", to.UTC(), "ac", c.AC.String())
 	return nil
 }
 

@@ -197,3 +197,42 @@ func TestCertificateFromTheFutureAndABetterWay(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A machine whose battery is empty has no reckoning of its own but what the
+// first AC told it: it goes back to that, when an AC has set it ahead.
+func TestAnEmptyBatteryAndAnACTenDaysAhead(t *testing.T) {
+	p := plan(t, 3)
+	for i := range p.Nodes {
+		p.Nodes[i].Clock = -60 * 365 * 24 * time.Hour
+	}
+	w, err := New(p, Options{Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	if err := w.Eventually(ctx, time.Minute, "managed", allManaged); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"ac-clock by=240h for=30s", "lose-session for=5s"} {
+		f, err := fault.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Add(ctx, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Wait(ctx, 31*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := fault.Parse("lose-session for=1s")
+	if _, err := w.Add(ctx, f); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Wait(ctx, 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Eventually(ctx, time.Minute, "managed again", allManaged); err != nil {
+		t.Error(err)
+	}
+}

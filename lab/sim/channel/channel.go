@@ -85,6 +85,9 @@ func NewJudge(pinned *x509.CertPool, built time.Time) *Judge {
 	return &Judge{pinned: pinned, built: built, known: map[*x509.Certificate]span{}}
 }
 
+// Plausible says whether a clock can be right that shows a time.
+func (j *Judge) Plausible(now time.Time) bool { return clock.Plausible(now, j.built) }
+
 // Pinned are the CAs.
 func (j *Judge) Pinned() *x509.CertPool { return j.pinned }
 

@@ -154,9 +154,16 @@ func (n *Node) Untouched() time.Time { return n.monotonic().Add(n.clock) }
 // Set sets the node's clock, as g8os_core does.
 func (n *Node) Set(t time.Time) error {
 	n.o.Watcher.Reach(ClockRepaired)
+	had := n.o.Judge.Plausible(n.Untouched())
 	n.shift = t.Sub(n.Untouched())
+	if !had { // as core/find does
+		n.Adopt()
+	}
 	return nil
 }
+
+// Adopt makes what the clock shows the machine's own reckoning.
+func (n *Node) Adopt() { n.clock, n.shift = n.clock+n.shift, 0 }
 
 // Jump moves the machine's own clock, behind the back of g8os_core.
 func (n *Node) Jump(by time.Duration) { n.clock += by }
