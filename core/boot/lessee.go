@@ -25,6 +25,7 @@ type lessee struct {
 	client   *lease.Client
 	guard    *conflict.Machine // of the leased address: probes, then defends
 	lease    lease.Lease
+	leases   int // how often it changed
 	since    time.Time
 	declared bool // net.toml wants DHCP here
 	proven   bool // it once led to an AC
@@ -84,14 +85,17 @@ func (p *port) leaseEffects(m *Machine, effects []lease.Effect) {
 			m.emit(SendDHCP{p.link.Name, e})
 		case lease.Acquired:
 			l.lease, l.state = e.Lease, lesseeProbing
+			l.leases++
 			l.guard = conflict.New(conflict.Config{
 				MAC: p.link.MAC, Own: m.macs(), Address: e.Lease.Address.Addr(), Seed: m.cfg.Seed, Timing: conflict.Quick(),
 			})
 			p.guardEffects(m, l.guard.Start(m.now))
 		case lease.Renewed:
 			l.lease = e.Lease
+			l.leases++
 		case lease.Lost:
 			l.state, l.guard, l.lease = lesseeAsking, nil, lease.Lease{}
+			l.leases++
 			m.fail("lease of %s on %s is over: %s", e.Lease.Address, p.link.Name, e.Reason)
 		}
 	}

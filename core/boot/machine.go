@@ -69,6 +69,7 @@ type Machine struct {
 	noCable  time.Time // since when the interface in use has had no carrier
 
 	faults       []string // armed at the AC that proved itself last
+	described    moment   // of which waits and shown were made
 	waits        string
 	since        time.Time
 	lastError    string

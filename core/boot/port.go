@@ -2,7 +2,6 @@ package boot
 
 import (
 	"net/netip"
-	"reflect"
 	"slices"
 	"time"
 
@@ -33,6 +32,10 @@ type port struct {
 	applyErr  string
 	listening Listen
 	leftover  bool // something of an earlier g8os_core is on it, and nothing of ours was applied yet
+
+	declares int    // how often net.toml's section was taken
+	laid     layers // from which asked and listening follow
+	amount   amount // of the layers as they are
 }
 
 func (m *Machine) newPort(l network.Link) *port {
@@ -51,6 +54,7 @@ func (p *port) eligible() bool { return p.ours() && p.link.Carrier }
 // longer in it are dropped; those that stay keep their claim.
 func (p *port) declare(m *Machine, file nettoml.Config) {
 	p.declared, p.listed = nettoml.Interface{}, false
+	p.declares++
 	for _, i := range file.Interfaces {
 		if i.Name == p.link.Name {
 			p.declared, p.listed = i, true
@@ -146,93 +150,9 @@ func (p *port) next() time.Time {
 // ours says that the interface may be used at all.
 func (p *port) ours() bool { return !p.untouchable() && (p.link.Physical || p.listed) }
 
-// wanted lays the layers over one another. Every interface that may be used is
-// up from the start: without that it shows no carrier.
-func (p *port) wanted() network.Wanted {
-	if !p.ours() {
-		return network.Wanted{}
-	}
-	layers := []network.Wanted{{Up: true, MTU: p.declared.MTU}}
-	if p.listed && p.declared.Method == nettoml.Static {
-		layers = append(layers, p.declaredWanted())
-	}
-	if p.lessee != nil && p.lessee.state == lesseeBound {
-		layers = append(layers, p.lessee.wanted())
-	}
-	if p.fallback != nil && p.fallback.held() {
-		layers = append(layers, p.fallback.wanted())
-	}
-	return network.Merge(layers...)
-}
-
-// declaredWanted is the static layer, without the addresses that are not, or
-// not yet, ours to use, and without the routes that hang on them.
-func (p *port) declaredWanted() network.Wanted {
-	w := p.declared.Want()
-	held := func(a netip.Prefix) bool {
-		return slices.ContainsFunc(p.configured, func(h *holding) bool { return h.prefix == a && h.held() })
-	}
-	w.Addresses = slices.DeleteFunc(slices.Clone(w.Addresses), func(a netip.Prefix) bool { return !held(a) })
-	w.Routes = slices.DeleteFunc(slices.Clone(w.Routes), func(r network.Route) bool {
-		return r.Via.IsValid() && !slices.ContainsFunc(w.Addresses, func(a netip.Prefix) bool { return a.Contains(r.Via) })
-	})
-	if len(w.Addresses) == 0 {
-		w.DNS = nil
-	}
-	return w
-}
-
-// layPorts asks the shell for whatever the layers now amount to. Sockets open
-// before what is to be sent through them, and close after it.
-func (m *Machine) layPorts() {
-	if !m.known {
-		return // net.toml may want an interface left alone
-	}
-	for _, p := range m.ports {
-		want := p.wantedSockets()
-		both := Listen{p.link.Name, want.ARP, want.DHCP || p.listening.DHCP}
-		if len(both.ARP) == 0 {
-			both.ARP = p.listening.ARP
-		}
-		if !reflect.DeepEqual(both, p.listening) {
-			m.out = append([]Effect{both}, m.out...)
-		}
-		if !reflect.DeepEqual(want, both) {
-			m.emit(want)
-		}
-		p.listening = want
-		w := p.wanted()
-		if p.leftover && len(w.Addresses) == 0 && w.Up {
-			continue // what was there before serves until there is something better
-		}
-		if !w.Equal(p.asked) {
-			p.ask(m, w)
-		}
-	}
-}
-
 func (p *port) ask(m *Machine, w network.Wanted) {
 	p.asked, p.applyID, p.applyErr, p.leftover = w, m.newID(), "", false
 	m.emit(Apply{ID: p.applyID, Interface: p.link.Name, Wanted: w})
-}
-
-func (p *port) wantedSockets() Listen {
-	l := Listen{Interface: p.link.Name, DHCP: p.lessee != nil}
-	one := func(a netip.Addr) { l.ARP = append(l.ARP, netip.PrefixFrom(a, a.BitLen())) }
-	for _, h := range p.configured {
-		if h.machine != nil {
-			one(h.prefix.Addr())
-		}
-	}
-	if p.lessee != nil && p.lessee.guard != nil {
-		one(p.lessee.lease.Address.Addr())
-	}
-	if f := p.fallback; f != nil && f.address.IsValid() {
-		one(f.address)
-	} else if f != nil {
-		l.ARP = append(l.ARP, fallbackNet)
-	}
-	return l
 }
 
 // settled says that what the layers amount to is in force.

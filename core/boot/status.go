@@ -31,8 +31,48 @@ func (m *Machine) Path() Path { return m.path }
 // Managed says whether a session stands.
 func (m *Machine) Managed() bool { return m.climb == climbManaged && m.session != 0 }
 
+// moment is all that decides what the node is said to wait for.
+type moment struct {
+	climb     climbState
+	failures  int
+	lastError string
+	ports     int
+	search    *search
+	state     searchState
+	at        *port
+	try       int // the first of those under way
+	open      int // how many of them have no answer
+	allTaken  int
+}
+
+func (m *Machine) moment() moment {
+	w := moment{climb: m.climb, failures: m.failures, lastError: m.lastError, ports: len(m.ports), search: m.search}
+	s := m.search
+	if s == nil {
+		return w
+	}
+	w.state, w.at = s.state, s.at
+	for i, t := range s.tries {
+		if i == 0 {
+			w.try = t.id
+		}
+		if !t.done {
+			w.open++
+		}
+	}
+	if s.at != nil && s.at.fallback != nil {
+		w.allTaken = s.at.fallback.allTaken
+	}
+	return w
+}
+
 // describe notes since when the node waits for what it waits for.
 func (m *Machine) describe() {
+	at := m.moment()
+	if at == m.described && !m.since.IsZero() {
+		return
+	}
+	m.described = at
 	waits, phase := m.waitsFor(), m.Phase()
 	if waits != m.waits || phase != m.shown || m.since.IsZero() {
 		m.waits, m.shown, m.since = waits, phase, m.now
