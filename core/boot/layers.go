@@ -11,15 +11,15 @@ import (
 // layers is all that decides what is wanted on a port. Most events change none
 // of it: then nothing is made of it again.
 type layers struct {
-	physical, leftover bool
-	declares           int
-	configured         []layer
-	lessee             *lessee
-	state              lesseeState
-	leases             int
-	guarded            bool
-	claiming, turn     bool
-	address            netip.Addr
+	physical, served bool
+	declares         int
+	configured       []layer
+	lessee           *lessee
+	state            lesseeState
+	leases           int
+	guarded          bool
+	claiming, turn   bool
+	address          netip.Addr
 }
 
 // layer is a holding, as far as what is wanted follows from it.
@@ -34,7 +34,7 @@ func (h *holding) layer() layer { return layer{h.prefix, h.state, h.machine != n
 // same says whether the layers of a port are still these.
 func (l *layers) same(p *port) bool {
 	now := p.upper()
-	return l.physical == now.physical && l.leftover == now.leftover && l.declares == now.declares &&
+	return l.physical == now.physical && l.served == now.served && l.declares == now.declares &&
 		l.lessee == now.lessee && l.state == now.state && l.leases == now.leases && l.guarded == now.guarded &&
 		l.claiming == now.claiming && l.turn == now.turn && l.address == now.address &&
 		slices.EqualFunc(l.configured, p.configured, func(a layer, h *holding) bool { return a == h.layer() })
@@ -51,7 +51,7 @@ func (p *port) layers() layers {
 
 // upper is the layers without the static addresses.
 func (p *port) upper() layers {
-	l := layers{physical: p.link.Physical, leftover: p.leftover, declares: p.declares, lessee: p.lessee}
+	l := layers{physical: p.link.Physical, served: p.served(), declares: p.declares, lessee: p.lessee}
 	if p.lessee != nil {
 		l.state, l.leases, l.guarded = p.lessee.state, p.lessee.leases, p.lessee.guard != nil
 	}
@@ -94,6 +94,10 @@ func (m *Machine) layPorts() {
 	}
 }
 
+// served says that what was there before serves until there is something
+// better. What is down serves nothing: the card may be another one by now.
+func (p *port) served() bool { return p.leftover && p.link.Up }
+
 func (p *port) lay(m *Machine) {
 	want := p.amounts().sockets
 	both := Listen{p.link.Name, want.ARP, want.DHCP || p.listening.DHCP}
@@ -108,8 +112,8 @@ func (p *port) lay(m *Machine) {
 	}
 	p.listening = want
 	w := p.wanted()
-	if p.leftover && len(w.Addresses) == 0 && w.Up {
-		return // what was there before serves until there is something better
+	if p.served() && len(w.Addresses) == 0 && w.Up {
+		return
 	}
 	if !w.Equal(p.asked) {
 		p.ask(m, w)

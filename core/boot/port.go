@@ -38,8 +38,12 @@ type port struct {
 	amount   amount // of the layers as they are
 }
 
+// newPort makes the port of an interface that was not there before. Only what
+// is there from the start can have something of an earlier g8os_core on it: a
+// card that comes later is another one, also under the same name.
 func (m *Machine) newPort(l network.Link) *port {
-	p := &port{link: l, listening: Listen{Interface: l.Name}, leftover: slices.Contains(m.cfg.Touched, l.Name)}
+	p := &port{link: l, listening: Listen{Interface: l.Name}}
+	p.leftover = m.ports == nil && slices.Contains(m.cfg.Touched, l.Name)
 	p.declare(m, m.file)
 	return p
 }

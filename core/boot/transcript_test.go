@@ -50,7 +50,7 @@ func play(t *testing.T, script string) string {
 
 // command performs one line of a script:
 //
-//	links NAME[,down][,nocarrier] …    the interfaces, in order
+//	links NAME[,down][,nocarrier][,other] …   the interfaces, in order; an other card of that name
 //	left IFACE=ADDRESS/BITS …          an earlier g8os_core left these
 //	config                             net.toml, in the indented lines that follow
 //	run DURATION                       let time pass
@@ -69,6 +69,9 @@ func command(t *testing.T, w *world, f []string, body string) {
 		w.links = nil
 		for i, spec := range f[1:] {
 			l := link(i, spec)
+			if strings.Contains(spec, ",other") {
+				delete(w.applied, l.Name)
+			}
 			w.links = append(w.links, l)
 			w.up[l.Name] = l.Up || w.applied[l.Name].Up
 		}
@@ -136,6 +139,8 @@ func link(i int, spec string) network.Link {
 			l.Up, l.Carrier = false, false
 		case "nocarrier":
 			l.Carrier = false
+		case "other":
+			l.Index += 100
 		}
 	}
 	return l
