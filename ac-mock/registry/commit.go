@@ -36,6 +36,7 @@ func (r *Registry) commit(ctx context.Context, e api.AuditEntry, o enrol.Outcome
 	if err != nil {
 		return err
 	}
+	r.wrote()
 	for _, op := range ops[:known] {
 		if err := r.book.apply(store.KV{Key: op.Key, Value: op.Value, Modified: revision}); err != nil {
 			return err

@@ -172,7 +172,7 @@ func wantRefused(t *testing.T, r *Registry, err error, reason string) {
 func lastEntry(t *testing.T, r *Registry) api.AuditEntry {
 	t.Helper()
 	flush(t, r)
-	entries, err := r.Audit(t.Context(), "", 1)
+	entries, err := r.Audit(t.Context(), "", 0, 1)
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("%d audit entries, %v", len(entries), err)
 	}

@@ -36,7 +36,7 @@ func TestWordsOfStrangers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := r.Audit(t.Context(), "", 0)
+	entries, err := r.Audit(t.Context(), "", 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,5 +191,6 @@ func (r *Registry) note(ctx context.Context, e api.AuditEntry) error {
 	if _, err := r.o.Store.Txn(ctx, store.Txn{Then: []store.Op{op}}); err != nil {
 		return fmt.Errorf("audit of %s: %w", e.Action, err)
 	}
+	r.wrote()
 	return nil
 }

@@ -71,6 +71,7 @@ func (w *writer) write(ctx context.Context, e api.AuditEntry) {
 	if err == nil {
 		_, err = w.o.Store.Txn(ctx, store.Txn{Then: []store.Op{op}})
 	}
+	w.wrote() // maybe also when the answer was lost
 	if err != nil {
 		w.o.Log.Error("cannot write an audit entry", "action", e.Action, "node", e.Node, "reason", e.Reason, "err", err)
 	}
@@ -86,6 +87,27 @@ func (w *writer) sumUp(ctx context.Context, all bool) {
 func (w *writer) drain(ctx context.Context) {
 	for range len(w.refusals) {
 		w.refusal(ctx, <-w.refusals)
+	}
+}
+
+// wrote has what was written into the audit tied to its chain, in a moment.
+func (r *Registry) wrote() {
+	if r.untied.Swap(true) {
+		return
+	}
+	select {
+	case r.more <- struct{}{}:
+	default: // the background has been told already
+	}
+}
+
+// link ties what waits to the audit's chain. What cannot be tied now waits on.
+func (w *writer) link(ctx context.Context) {
+	w.untied.Store(false)
+	ctx, cancel := w.within(ctx, writeWithin)
+	defer cancel()
+	if _, err := audit.Link(ctx, w.o.Store); err != nil {
+		w.o.Log.Warn("audit entries wait to be tied to the chain", "err", err)
 	}
 }
 

@@ -65,6 +65,8 @@ type Options struct {
 const (
 	writeBackEvery = 15 * time.Second // whereabouts that changed
 	sumUpEvery     = 10 * time.Second // refusals
+	linkEvery      = time.Second      // audit entries, if there are new ones
+	lookEvery      = 10 * time.Second // for audit entries that another AC left behind
 	pruneEvery     = time.Hour
 	retryAfter     = time.Second
 	closeWithin    = 5 * time.Second
@@ -77,7 +79,8 @@ type Registry struct {
 	decoy    decoy
 	revision atomic.Int64
 	refusals chan refusal
-	more     chan struct{} // holds one token after a refusal
+	more     chan struct{} // holds one token after a refusal, or an audit entry
+	untied   atomic.Bool   // there may be audit entries that are not tied to the chain
 	late     *writer
 	within   func(context.Context, time.Duration) (context.Context, context.CancelFunc)
 	revoked  *queue
@@ -187,24 +190,25 @@ func (r *Registry) TakeRevoked() (ids []api.NodeID) {
 	return ids
 }
 
-// Audit lists decisions, oldest first; ref narrows them to a node, empty means
-// all. At most limit of the newest; 0 means all that are kept.
-func (r *Registry) Audit(ctx context.Context, ref string, limit int) ([]api.AuditEntry, error) {
-	var id api.NodeID
+// Audit lists decisions with a number above after, oldest first; ref narrows
+// them to a node, empty means all. At most limit of the newest; 0 means all that
+// are kept.
+func (r *Registry) Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error) {
+	q := audit.Query{After: after, Limit: limit}
 	if ref != "" {
 		n, err := r.Node(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
-		id = n.ID
+		q.Node = n.ID
 	}
-	return audit.List(ctx, r.o.Store, id, limit)
+	return audit.List(ctx, r.o.Store, q)
 }
 
-// FollowAudit delivers decisions as they are written, after entry seq (0: from
-// now on), until ctx ends.
-func (r *Registry) FollowAudit(ctx context.Context, seq uint64) <-chan api.AuditEntry {
-	return audit.Follow(ctx, r.o.Store, seq)
+// AuditChain returns a part of the audit as it is stored, after a number, for
+// chain.Verify.
+func (r *Registry) AuditChain(ctx context.Context, after uint64) (api.AuditChain, error) {
+	return audit.Chain(ctx, r.o.Store, after)
 }
 
 // Close flushes and stops. The store and the CA stay open.

@@ -446,7 +446,7 @@ func TestEveryGrantIsAudited(t *testing.T) {
 	g := newGrid(t)
 	r, m := g.ac(enrol.ModeOpen), newMachine(t, 1)
 	m.boot(r)
-	entries, err := r.Audit(t.Context(), "node-1", 0)
+	entries, err := r.Audit(t.Context(), "node-1", 0, 0)
 	if err != nil || len(entries) != 3 {
 		t.Fatalf("%d entries, %v; want unlock, confirm, certificate", len(entries), err)
 	}

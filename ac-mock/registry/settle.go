@@ -13,7 +13,7 @@ type writer struct {
 	*Registry
 	turn chan struct{} // holds one token while nobody writes
 	thin *audit.Coalescer
-	due  struct{ sum, back, prune time.Time }
+	due  struct{ sum, back, prune, link, look time.Time }
 }
 
 func newWriter(r *Registry) *writer {
@@ -21,11 +21,12 @@ func newWriter(r *Registry) *writer {
 	w.turn <- struct{}{}
 	now := r.o.Clock()
 	w.due.sum, w.due.back, w.due.prune = now.Add(sumUpEvery), now.Add(writeBackEvery), now.Add(pruneEvery)
+	w.due.link, w.due.look = now.Add(linkEvery), now.Add(lookEvery)
 	return w
 }
 
 // Settle writes the refusals that wait, and whatever is late enough by the
-// clock: sums of refusals, whereabouts, and what the audit has too much of.
+// clock: sums of refusals, whereabouts, the chain of the audit, and what the audit has too much of.
 // What cannot be written is logged, and whereabouts are tried again. It returns
 // when something is due next. A refusal changes its record no earlier.
 func (r *Registry) Settle(ctx context.Context) (next time.Time) {
@@ -52,11 +53,23 @@ func (w *writer) settle(ctx context.Context) (next time.Time) {
 	if prune {
 		w.prune(ctx)
 	}
-	next = w.due.sum
-	for _, at := range []time.Time{w.due.back, w.due.prune} {
+	look := passed(&w.due.look, lookEvery, now)
+	if w.untied.Load() && passed(&w.due.link, linkEvery, now) || look {
+		w.link(ctx)
+	}
+	return w.next()
+}
+
+// next is when something is due.
+func (w *writer) next() time.Time {
+	next := w.due.sum
+	for _, at := range []time.Time{w.due.back, w.due.prune, w.due.look} {
 		if at.Before(next) {
 			next = at
 		}
+	}
+	if w.untied.Load() && w.due.link.Before(next) {
+		next = w.due.link
 	}
 	return next
 }
@@ -85,6 +98,7 @@ func (r *Registry) Flush(ctx context.Context) error {
 	w.drain(ctx)
 	w.sumUp(ctx, true)
 	w.writeBack(ctx, true)
+	w.link(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/g8os/g8os/ac-mock/audit/chain"
 	"github.com/g8os/g8os/ac-mock/ca"
 	"github.com/g8os/g8os/ac-mock/enrol"
 	"github.com/g8os/g8os/ac-mock/seal"
@@ -249,7 +250,10 @@ func (g *stepped) end() string {
 	if views[0] != views[1] || views[0] != views[2] {
 		g.t.Errorf("the ACs do not agree:\n%s", strings.Join(views, "\n"))
 	}
-	entries, err := g.acs[0].r.Audit(ctx, "", 0)
+	if _, err := chain.Verify(func(after uint64) (api.AuditChain, error) { return g.acs[1].r.AuditChain(ctx, after) }, api.AuditMark{}); err != nil {
+		g.t.Error(err)
+	}
+	entries, err := g.acs[0].r.Audit(ctx, "", 0, 0)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -289,13 +293,21 @@ func TestSettleIsInTime(t *testing.T) {
 	r.Seen(m.id(), api.Whereabouts{Phase: managed}, true)
 	seen := func() error { _, err := g.store.Get(t.Context(), keySeen+string(m.id())); return err }
 	next := r.Settle(t.Context())
-	if want := g.now.Add(sumUpEvery); !next.Equal(want) {
+	if want := g.now.Add(linkEvery); !next.Equal(want) {
+		t.Errorf("next at %v, want %v: there are entries to be tied", next, want)
+	}
+	g.now = g.now.Add(linkEvery)
+	next = r.Settle(t.Context())
+	if want := g.now.Add(sumUpEvery - linkEvery); !next.Equal(want) {
 		t.Errorf("next at %v, want %v", next, want)
+	}
+	if c, err := r.AuditChain(t.Context(), 0); err != nil || c.Waiting != 0 || c.Head.Seq == 0 {
+		t.Errorf("the chain is %+v, %v", c, err)
 	}
 	if err := seen(); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("whereabouts are written before their time: %v", err)
 	}
-	g.now = g.now.Add(writeBackEvery)
+	g.now = g.now.Add(writeBackEvery - linkEvery)
 	if next = r.Settle(t.Context()); !next.After(g.now) {
 		t.Errorf("next at %v, it is %v", next, g.now)
 	}

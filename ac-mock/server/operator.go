@@ -102,16 +102,10 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "give numbers for limit and after", err)
 		return
 	}
-	list, err := s.opt.Registry.Audit(r.Context(), q.Get("node"), int(limit))
+	list, err := s.opt.Registry.Audit(r.Context(), q.Get("node"), after, int(limit))
 	if err != nil {
 		s.trouble(w, r, err)
 		return
-	}
-	for len(list) > 0 && list[0].Seq <= after {
-		list = list[1:]
-	}
-	if list == nil {
-		list = []api.AuditEntry{}
 	}
 	reply(w, http.StatusOK, list)
 }

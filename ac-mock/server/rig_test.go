@@ -348,8 +348,8 @@ func (b *book) Revoke(_ context.Context, a, ref string) (api.Node, error) {
 	return n, err
 }
 
-func (b *book) Audit(context.Context, string, int) ([]api.AuditEntry, error) {
-	return []api.AuditEntry{{Seq: 1, Action: "unlock"}, {Seq: 2, Action: "confirm"}}, nil
+func (b *book) Audit(_ context.Context, _ string, after uint64, _ int) ([]api.AuditEntry, error) {
+	return []api.AuditEntry{{Seq: 1, Action: "unlock"}, {Seq: 2, Action: "confirm"}}[after:], nil
 }
 
 func (b *book) Note(_ context.Context, actor, action string, node api.NodeID, detail string) error {

@@ -40,7 +40,7 @@ type Registry interface {
 	Suspect(ctx context.Context, actor, ref, why string) (api.Node, error)
 	Release(ctx context.Context, actor, ref string) (api.Node, error)
 	Revoke(ctx context.Context, actor, ref string) (api.Node, error)
-	Audit(ctx context.Context, ref string, limit int) ([]api.AuditEntry, error)
+	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
 	Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error
 	Ready(ctx context.Context) error
 }

@@ -21,6 +21,7 @@ var Pure = []string{
 	"core/network/lease",
 	"core/network/nettoml",
 	"core/pid1/services/order",
+	"ac-mock/audit/chain",
 	"ac-mock/enrol",
 	"ac-mock/hub/dispatch",
 	"lab/actor/dhcp/decide",

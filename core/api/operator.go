@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
 // NodeState is where a node stands with the AC.
 type NodeState string
@@ -29,9 +33,13 @@ type Node struct {
 	LastSeen           *time.Time `json:"last_seen"`
 }
 
-// AuditEntry is one decision about a key, a certificate or a node.
+// AuditEntry is one decision about a key, a certificate or a node. Entries are
+// numbered from 1 without a gap, and each holds the hash of the one before it
+// (ac-mock/audit/chain). One that is younger than a second or so may not be tied
+// to the chain yet: Prev is empty, Seq is the number it will have.
 type AuditEntry struct {
 	Seq      uint64    `json:"seq"`
+	Prev     string    `json:"prev,omitempty"` // SHA-256, hex
 	Time     time.Time `json:"time"`
 	Actor    string    `json:"actor"`  // spiffe URI, or address of an unproven peer
 	Action   string    `json:"action"` // unlock, confirm, certificate, approve, retire, …
@@ -40,6 +48,23 @@ type AuditEntry struct {
 	Reason   string    `json:"reason"`
 	Peer     string    `json:"peer,omitempty"` // source address and port
 	Detail   string    `json:"detail,omitempty"`
+}
+
+// AuditMark names a place in the audit: an entry's number and hash. Who notes
+// one elsewhere can later prove that nothing up to it was changed.
+type AuditMark struct {
+	Seq  uint64 `json:"seq"`
+	Hash string `json:"hash"` // SHA-256, hex; empty for number 0
+}
+
+func (m AuditMark) String() string { return fmt.Sprintf("%d:%s", m.Seq, m.Hash) }
+
+// AuditChain is a part of the audit as it is stored, to be verified.
+type AuditChain struct {
+	Anchor  AuditMark         `json:"anchor"`  // of the last entry that was pruned
+	Head    AuditMark         `json:"head"`    // of the newest entry
+	Entries []json.RawMessage `json:"entries"` // consecutive; empty: there are no more
+	Waiting int               `json:"waiting"` // entries that are not tied to the chain yet
 }
 
 // Fault is a misbehaviour to arm at an AC that was started with --faults.

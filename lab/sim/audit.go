@@ -15,7 +15,7 @@ func (w *World) Audit(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := audit.List(context.Background(), w.store, api.NodeID(w.idOf(k.Name())), 0)
+	entries, err := audit.List(context.Background(), w.store, audit.Query{Node: api.NodeID(w.idOf(k.Name()))})
 	if err != nil {
 		return nil, fmt.Errorf("audit of %s: %w", name, err)
 	}
