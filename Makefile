@@ -63,7 +63,7 @@ test: install-test race image-base ## everything: unit and transcript tests with
 unit: install-test build ## unit and transcript tests only, with -race
 	@UNIT="$(UNIT)" ci/test unit
 
-scenarios: install-test race $(if $(filter netns,$(FIDELITY)),,image) ## scenarios only, on machines too; FOCUS="text" FIDELITY=netns|vm pick some
+scenarios: install-test race $(if $(filter netns sim,$(FIDELITY)),,image) ## scenarios at every fidelity, and how they compare; FOCUS="text" FIDELITY=sim|netns|vm pick some
 	@PROCS=$(PROCS) FOCUS='$(FOCUS)' FIDELITY='$(FIDELITY)' ci/test scenarios
 
 # Bugs are built in by a tag, so what has them is built aside.
