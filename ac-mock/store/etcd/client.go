@@ -213,7 +213,8 @@ func translate(err error) error {
 			return fmt.Errorf("%w: %w", m.means, err)
 		}
 	}
-	if status.Code(err) == codes.Unavailable {
+	// A store that does not answer in the time there is has no majority, or as good as.
+	if status.Code(err) == codes.Unavailable || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err

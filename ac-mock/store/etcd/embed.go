@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
@@ -31,6 +32,9 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 		return nil, err
 	}
 	cfg, err := config(o)
+	if err == nil {
+		err = join(ctx, cfg, o)
+	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -39,21 +43,16 @@ func Open(ctx context.Context, o Options) (store.Store, error) {
 		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", o.Dir, err), lock.Close())
 	}
 	stop := func() error { server.Close(); return lock.Close() }
-	select {
-	case <-server.Server.ReadyNotify():
-	case err = <-server.Err():
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: it has no quorum: %w", store.ErrUnavailable, context.Cause(ctx))
-	}
-	if err != nil {
+	if err := started(ctx, server, o.Log); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the embedded etcd in %s: %w", o.Dir, err), stop())
 	}
-	c := newClient(v3client.New(server.Server), "", stop)
-	if err := c.announce(ctx, uint64(server.Server.MemberID()), o.PeerURL); err != nil {
-		return nil, errors.Join(err, c.Close())
+	m := &member{client: newClient(v3client.New(server.Server), "", stop), server: server}
+	if err := m.announce(ctx, m.Self(), o.PeerURL); err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
-	c.maintain(o.Log)
-	return c, nil
+	m.maintain(o.Log)
+	m.promote(o.Log)
+	return m, nil
 }
 
 // lockDir makes the folder and keeps other processes out of it. etcd itself
@@ -125,6 +124,9 @@ func withPeers(cfg *embed.Config, o Options, u url.URL) error {
 	cfg.PeerTLSInfo = transport.TLSInfo{
 		CertFile: o.PeerTLS.Certificate, KeyFile: o.PeerTLS.Key,
 		TrustedCAFile: o.PeerTLS.CA, ClientCertAuth: true,
+		// Who has a certificate of the peers' own CA is a peer, whatever address
+		// it comes from: a machine with several legs calls by any of them.
+		SkipClientSANVerify: true,
 	}
 	cfg.TickMs, cfg.ElectionMs = peersTickMS, peersElectionMS
 	return nil
@@ -136,7 +138,7 @@ func (c *client) announce(ctx context.Context, member uint64, peer string) error
 	if peer == "" {
 		return nil
 	}
-	list, err := c.etcd.MemberList(ctx)
+	list, err := c.etcd.MemberList(ctx, clientv3.WithSerializable())
 	if err != nil {
 		return fmt.Errorf("read the etcd membership: %w", translate(err))
 	}

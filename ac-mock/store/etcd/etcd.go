@@ -4,9 +4,9 @@
 // It promises what store.Store does, that nothing acknowledged is lost by a
 // kill -9 or a power cut (every transaction is in the synced log before it
 // returns), and that a member that was alone can get peers later without a
-// migration. It is not the operator's etcd tooling: snapshots for backup and
-// membership changes are made with etcdctl against a member that has a peer
-// URL.
+// migration: others join it one at a time, catch up, and vote from then on. It
+// is not the operator's etcd tooling, and decides nothing about who may be a
+// member (ac-mock/cluster does).
 package etcd
 
 import (
@@ -28,6 +28,9 @@ type Options struct {
 	PeerURL string
 	// PeerTLS is required with a PeerURL (both ways, mutual).
 	PeerTLS PeerTLS
+	// Join are peer URLs of members that have added this one (AddMember). They
+	// are asked only while Dir holds no data. Empty: the first start founds a cluster.
+	Join []string
 	// QuotaBytes bounds the database file. Default 512 MiB.
 	QuotaBytes int64
 	// Keep is how long history is kept for watchers that come back, in whole
