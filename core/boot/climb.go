@@ -26,6 +26,10 @@ func (m *Machine) foundPath(p Path, background bool) {
 	if !background || m.session == 0 {
 		m.path = p
 		m.goTo(climbUnlocking)
+		if m.climbs > 1 { // the first time again is at once
+			m.due = m.now.Add(m.climbPause(m.climbs - 2))
+		}
+		m.climbs++
 		return
 	}
 	m.leaving = m.session
@@ -35,8 +39,19 @@ func (m *Machine) foundPath(p Path, background bool) {
 	m.crossing = &p
 }
 
-// goTo enters a state of the climb.
+// climbPause is the time before climb n in a row that led to no session that
+// stood. Without it an AC that answers, but does not serve, is asked by a whole
+// grid as fast as it can answer.
+func (m *Machine) climbPause(n int) time.Duration {
+	return backoff(m.cfg.Timing.RetryMin, m.cfg.Timing.RetryMax, max(0, n), mix(m.cfg.Seed, uint64(m.lastID)))
+}
+
+// goTo enters a state of the climb. What went before is forgotten only when the
+// node was managed for a while: a session that is ended at once is no success.
 func (m *Machine) goTo(c climbState) {
+	if m.climb == climbManaged && m.now.Sub(m.managedAt) >= m.cfg.Timing.Standing {
+		m.climbs, m.proofs = 0, 0
+	}
 	m.climb, m.op, m.due, m.failures = c, 0, time.Time{}, 0
 }
 

@@ -54,19 +54,21 @@ type Machine struct {
 	due      time.Time
 	failures int // in a row, of the present climb state
 	prove    bool
-	proofs   int // asked for since the node was managed last
+	proofs   int // asked for since a session stood last
+	climbs   int // begun since then
 	renew    bool
 
-	session  int   // id of the established session; 0: none
-	leaving  int   // id of the session that is replaced by op
-	crossing *Path // the path that op connects to, while managed
-	nodeID   string
-	unlocked bool
-	sshState string // "", "asked", "up" or why it is down
-	renewAt  time.Time
-	betterAt time.Time
-	looked   int       // how often, since the node came to its present way
-	noCable  time.Time // since when the interface in use has had no carrier
+	session   int   // id of the established session; 0: none
+	leaving   int   // id of the session that is replaced by op
+	crossing  *Path // the path that op connects to, while managed
+	nodeID    string
+	managedAt time.Time
+	unlocked  bool
+	sshState  string // "", "asked", "up" or why it is down
+	renewAt   time.Time
+	betterAt  time.Time
+	looked    int       // how often, since the node came to its present way
+	noCable   time.Time // since when the interface in use has had no carrier
 
 	faults       []string // armed at the AC that proved itself last
 	described    moment   // of which waits and shown were made

@@ -19,12 +19,12 @@ func (m *Machine) connected(e Connected) {
 	}
 	id := m.op
 	m.goTo(climbManaged)
-	m.session = id
+	m.session, m.managedAt = id, m.now
 	if m.managedAfter == 0 {
 		m.managedAfter = m.now.Sub(m.started)
 	}
 	m.settleOn(m.path)
-	m.looked, m.proofs = 0, 0
+	m.looked = 0
 	m.scheduleBetter()
 }
 
@@ -143,6 +143,10 @@ func (m *Machine) disconnected(e Disconnected) {
 	m.dropSession()
 	m.goTo(climbConnecting)
 	m.retry(e.Failure)
+	if again := m.now.Add(m.climbPause(m.climbs - 1)); again.After(m.due) {
+		m.due = again
+	}
+	m.climbs++
 	if e.Kind == Distrusted {
 		m.proveAgain()
 	}

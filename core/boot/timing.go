@@ -25,6 +25,9 @@ type Timing struct {
 	UnlockWait, SecureWait, ConnectWait time.Duration
 	// RetryMin and RetryMax bound the pause between two attempts of a phase.
 	RetryMin, RetryMax time.Duration
+	// Standing is how long a session must have stood for the climb to have been
+	// a success; until then, the pauses between climbs grow to RetryMax.
+	Standing time.Duration
 	// RefusedMax bounds the pause after a refusal: an operator who approves a
 	// node wants to see it go on.
 	RefusedMax time.Duration
@@ -52,6 +55,7 @@ func DefaultTiming() Timing {
 		RestMin:   500 * time.Millisecond, RestMax: 10 * time.Second,
 		UnlockWait: 20 * time.Second, SecureWait: 10 * time.Second, ConnectWait: 5 * time.Second,
 		RetryMin: 500 * time.Millisecond, RetryMax: 15 * time.Second,
+		Standing:    15 * time.Second,
 		RefusedMax:  3 * time.Second,
 		Patience:    2,
 		BetterFirst: 10 * time.Second, BetterEvery: 30 * time.Second,

@@ -34,6 +34,7 @@ type world struct {
 	answers map[string]Failure       // unlock, secure, connect: how they end
 	delay   map[string]time.Duration // how long these take
 	renew   time.Duration            // life of a certificate until renewal
+	ends    func(id int)             // what becomes of a session, if not nothing
 	applied map[string]network.Wanted
 	cannot  map[string]bool // virtual interfaces that cannot be made
 	up      map[string]bool // interfaces that somebody else holds up or has no cable
@@ -168,6 +169,9 @@ func (w *world) perform(e Effect) {
 	case Connect:
 		w.say("connect %d over %s %s from %s", e.ID, e.Path.Way, e.Path.Interface, e.Path.Address)
 		w.later(w.took("connect"), Connected{ID: e.ID, Failure: w.answers["connect"]})
+		if w.ends != nil {
+			w.ends(e.ID)
+		}
 	case Disconnect:
 		w.say("disconnect %d", e.ID)
 	case Remember:
