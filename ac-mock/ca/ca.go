@@ -6,6 +6,8 @@
 //	     │                      store, 1 year)            as long as asked for)
 //	     └─ certificate: pinned by nodes       └─ certificate: in the chain of every leaf
 //
+//	next issuing CA: prepared (accepted) ──▶ active (signs) ──▶ earlier (accepted) ──▶ retired, or run out
+//
 // It promises that the issuing CA and the accepted ones are separate lists, so
 // that one can be replaced without a flag day; that a leaf never outlives its
 // issuer and is backdated by Backdate for clocks that are behind; that a
@@ -51,7 +53,7 @@ type Options struct {
 	Seal  *seal.Sealer
 	Grid  string // lower-case letters, digits, dots and dashes: it is the host of every identity
 	// RootKey is the PEM file of the root (key and certificate), made at first
-	// start, and needed again only to make a new issuing CA, once in eight
+	// start, and needed again only to make a new issuing CA, once in ten
 	// months: take it offline. It must not lie in DataDir.
 	RootKey string
 	DataDir string
@@ -76,6 +78,8 @@ type CA struct {
 	o       Options
 	trust   atomic.Pointer[trust]
 	loading sync.Mutex // one load at a time, so that a later one never yields to an earlier one
+	serving sync.Mutex // guards servers
+	servers []*server
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 }
@@ -87,7 +91,10 @@ type trust struct {
 	pinned   *x509.CertPool
 	issuer   *x509.Certificate
 	signer   crypto.Signer
+	next     *x509.Certificate // the issuing CA to come; nil: none is prepared
 	accepted *x509.CertPool
+	issuers  []*x509.Certificate // in accepted
+	gone     map[string]Denial   // issuing CAs that are retired, by key id
 	serials  map[string]Denial
 	nodes    map[api.NodeID]Denial
 	changed  chan struct{}

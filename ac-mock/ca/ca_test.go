@@ -251,16 +251,24 @@ func TestIssuingCAIsReplacedInTime(t *testing.T) {
 	b := setup(t)
 	old := b.open(t)
 	leaf := issue(t, old)
-	b.clock.Advance(300 * 24 * time.Hour)
+	b.clock.Advance(200 * 24 * time.Hour) // past its half
 	late, err := old.Server(ca.ServerOptions{Name: "ac1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, _ := late(nil)
+	old.Tend(t.Context())
+	if _, _, prepared := old.Issuing(); !prepared || string(issue(t, old).AuthorityKeyId) != string(leaf.AuthorityKeyId) {
+		t.Fatalf("after half of its life: the next one is prepared: %t, and this one has to sign", prepared)
+	}
+	if err := os.Remove(b.o.RootKey); err != nil { // it is not needed for the rest
+		t.Fatal(err)
+	}
+	b.clock.Advance(105 * 24 * time.Hour) // past five sixths
 	renewed := b.open(t)
 	fresh := issue(t, renewed)
 	if string(fresh.AuthorityKeyId) == string(leaf.AuthorityKeyId) {
-		t.Fatal("65 days before its end the issuing CA still signs")
+		t.Fatal("60 days before its end the issuing CA still signs")
 	}
 	// What the old one signed is good as long as it is accepted.
 	for name, cert := range map[string]*x509.Certificate{"old": leaf, "new": fresh} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,8 +45,11 @@ func (c *CA) Denied(cert *x509.Certificate) error {
 		return fmt.Errorf("%w: serial %s, at %s", ErrRevoked, serial, d.At.Format(time.RFC3339))
 	}
 	id, err := api.ParseIdentity(cert.URIs)
-	if err != nil || id.Role != api.RoleNode {
+	if err != nil {
 		return nil
+	}
+	if err := t.retired(cert, id.Role); err != nil || id.Role != api.RoleNode {
+		return err
 	}
 	if d, ok := t.nodes[api.NodeID(id.Name)]; ok && !IssuedAt(cert).After(d.At) {
 		return fmt.Errorf("%w: all of node %s issued until %s", ErrRevoked, id.Name, d.At.Format(time.RFC3339))
@@ -76,13 +80,17 @@ func (c *CA) DenySerial(serial *big.Int, notAfter time.Time) store.Op {
 }
 
 // dropExpired forgets denials of certificates that have all expired, and
-// accepted CAs that have; never the one that signs, which a clock that is ahead
+// accepted CAs that have; never the one that signs or will, which a clock that is ahead
 // would take away for good.
 func (c *CA) dropExpired(ctx context.Context) {
-	now, signs := c.o.Clock(), keyAccepted+serialName(c.trust.Load().issuer.SerialNumber)
+	now, t := c.o.Clock(), c.trust.Load()
+	signs := []string{keyAccepted + serialName(t.issuer.SerialNumber)}
+	if t.next != nil {
+		signs = append(signs, keyAccepted+serialName(t.next.SerialNumber))
+	}
 	var txn store.Txn
 	_, err := store.Each(ctx, c.o.Store, prefix, func(kv store.KV) error {
-		if len(txn.Then) < store.MaxOps && kv.Key != signs && expired(kv, now) {
+		if len(txn.Then) < store.MaxOps && !slices.Contains(signs, kv.Key) && expired(kv, now) {
 			txn.If = append(txn.If, store.Cond{Key: kv.Key, Modified: kv.Modified})
 			txn.Then = append(txn.Then, store.Delete(kv.Key))
 		}
@@ -101,7 +109,7 @@ func expired(kv store.KV, now time.Time) bool {
 	case strings.HasPrefix(kv.Key, keyAccepted):
 		cert, err := x509.ParseCertificate(kv.Value)
 		return err == nil && cert.NotAfter.Before(now)
-	case strings.HasPrefix(kv.Key, prefix+"deny/"):
+	case strings.HasPrefix(kv.Key, prefix+"deny/"), strings.HasPrefix(kv.Key, keyRetired):
 		d, err := decodeDenial(kv.Value)
 		return err == nil && d.Until.Before(now)
 	}

@@ -42,7 +42,7 @@ func (c *CA) found(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ops, err := c.newIssuing(root, key)
+	ops, err := c.newIssuing(keyIssuing, root, key)
 	if err != nil {
 		return err
 	}
@@ -58,8 +58,9 @@ func (c *CA) found(ctx context.Context) error {
 }
 
 // newIssuing makes a new issuing CA, and what has to be written so that it
-// signs and is accepted. Older ones stay accepted until they expire.
-func (c *CA) newIssuing(root *x509.Certificate, rootKey crypto.Signer) ([]store.Op, error) {
+// is accepted and lies under a key: of the one that signs, or the next. Older
+// ones stay accepted until they expire.
+func (c *CA) newIssuing(under string, root *x509.Certificate, rootKey crypto.Signer) ([]store.Op, error) {
 	key, err := c.o.NewKey()
 	if err != nil {
 		return nil, fmt.Errorf("make the issuing key: %w", err)
@@ -88,7 +89,7 @@ func (c *CA) newIssuing(root *x509.Certificate, rootKey crypto.Signer) ([]store.
 		return nil, fmt.Errorf("encode the issuing CA: %w", err)
 	}
 	return []store.Op{
-		store.Put(keyIssuing, value),
+		store.Put(under, value),
 		store.Put(keyAccepted+serialName(t.SerialNumber), der),
 	}, nil
 }

@@ -98,7 +98,26 @@ func (c *CA) Server(o ServerOptions) (func(*tls.ClientHelloInfo) (*tls.Certifica
 	if err := s.renew(); err != nil {
 		return nil, err
 	}
+	c.serving.Lock()
+	c.servers = append(c.servers, s)
+	c.serving.Unlock()
 	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.get(), nil }, nil
+}
+
+// RenewServers replaces the certificates of all sources that Server returned,
+// and their keys, now.
+func (c *CA) RenewServers() error {
+	c.serving.Lock()
+	defer c.serving.Unlock()
+	for _, s := range c.servers {
+		s.renewing.Lock()
+		err := s.renew()
+		s.renewing.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type server struct {

@@ -51,7 +51,7 @@ func (c *CA) Sync(ctx context.Context) error {
 	defer c.loading.Unlock()
 	t := &trust{
 		pinned: x509.NewCertPool(), accepted: x509.NewCertPool(),
-		serials: map[string]Denial{}, nodes: map[api.NodeID]Denial{}, changed: make(chan struct{}),
+		serials: map[string]Denial{}, nodes: map[api.NodeID]Denial{}, gone: map[string]Denial{}, changed: make(chan struct{}),
 	}
 	revision, err := store.Each(ctx, c.o.Store, prefix, func(kv store.KV) error { return c.take(t, kv) })
 	if err != nil {
@@ -82,7 +82,15 @@ func (c *CA) take(t *trust, kv store.KV) (err error) {
 		var cert *x509.Certificate
 		if cert, err = x509.ParseCertificate(kv.Value); err == nil {
 			t.accepted.AddCert(cert)
+			t.issuers = append(t.issuers, cert)
 		}
+	case kv.Key == keyNext:
+		var i issuing
+		if err = json.Unmarshal(kv.Value, &i); err == nil {
+			t.next, err = x509.ParseCertificate(i.Certificate)
+		}
+	case strings.HasPrefix(kv.Key, keyRetired):
+		t.gone[strings.TrimPrefix(kv.Key, keyRetired)], err = decodeDenial(kv.Value)
 	case strings.HasPrefix(kv.Key, keyDenySerial):
 		t.serials[strings.TrimPrefix(kv.Key, keyDenySerial)], err = decodeDenial(kv.Value)
 	case strings.HasPrefix(kv.Key, keyDenyNode):
@@ -157,41 +165,4 @@ func (c *CA) pause(ctx context.Context) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// keepIssuing makes a new issuing CA when two thirds of the life of this one
-// are over, or when it was made under a clock that was ahead and is not good
-// yet. Old leaves stay good: the old CA stays accepted until it expires.
-func (c *CA) keepIssuing(ctx context.Context) {
-	t, now := c.trust.Load(), c.o.Clock()
-	left := t.issuer.NotAfter.Sub(now)
-	if left > issuingLife/3 && !now.Before(t.issuer.NotBefore) {
-		return
-	}
-	if err := c.replaceIssuing(ctx); err != nil {
-		c.o.Log.Warn("the issuing CA has to be replaced: put the root key file back for a moment", "days_left", int(left.Hours()/24), "err", err)
-	}
-}
-
-func (c *CA) replaceIssuing(ctx context.Context) error {
-	held, err := c.o.Store.Get(ctx, keyIssuing)
-	if err != nil {
-		return err
-	}
-	root, key, err := c.rootKey(false)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(root.Raw, c.trust.Load().root.Raw) {
-		return fmt.Errorf("root key file %s is not the one of grid %s", c.o.Root, c.o.Grid)
-	}
-	ops, err := c.newIssuing(root, key)
-	if err != nil {
-		return err
-	}
-	_, err = c.o.Store.Txn(ctx, store.Txn{If: []store.Cond{{Key: keyIssuing, Modified: held.Modified}}, Then: ops})
-	if err != nil {
-		return err
-	}
-	return c.Sync(ctx)
 }
