@@ -20,9 +20,10 @@ const (
 	saveDir  = buildDir + "/reports/e2e" // what machines said, when a spec failed
 )
 
-// How long things may take. Machines are emulated where there is no KVM.
+// How long things may take. Machines are emulated where there is no KVM. What
+// the first spec waits for, a clean Debian that is made once, has a limit of its own.
 const (
-	patience = SpecTimeout(5 * time.Minute)
+	patience = NodeTimeout(5 * time.Minute)
 	soon     = 90 * time.Second
 	often    = 500 * time.Millisecond
 )
