@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"slices"
 	"time"
 
 	"github.com/g8os/g8os/core/network/nettoml"
@@ -86,13 +87,17 @@ func (m *Machine) leaseWait() time.Duration {
 	return d
 }
 
+// stands says that an interface is still the card that it was when its turn
+// came, and has a carrier.
+func (m *Machine) stands(p *port) bool { return slices.Contains(m.ports, p) && p.eligible() }
+
 // leasing waits for a lease on one interface whose address nobody else uses.
 // Leads to: leased, next.
 func (m *Machine) leasing() searchState {
 	s := m.search
 	p := s.at
 	switch {
-	case !p.eligible() || p.lessee == nil:
+	case !m.stands(p) || p.lessee == nil:
 		return searchNext
 	case p.lessee.state == lesseeBound && p.settled() && p.applyErr == "":
 		m.tryAll(m.fromStop(p, WayDHCP))
@@ -114,7 +119,7 @@ func (m *Machine) claiming() searchState {
 	s := m.search
 	p := s.at
 	switch {
-	case !p.eligible() || p.fallback == nil:
+	case !m.stands(p) || p.fallback == nil:
 		return searchNext
 	case p.fallback.held() && p.settled() && p.applyErr == "":
 		m.tryAll(m.fromStop(p, WayFallback))
