@@ -18,12 +18,13 @@ type book struct {
 	macs    map[string]api.NodeID
 	keys    map[string]api.NodeID
 	shares  map[string]bool // "id/generation"
+	tokens  map[string]Token
 }
 
 func newBook() *book {
 	return &book{
 		now:     time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
-		records: map[api.NodeID]Record{}, macs: map[string]api.NodeID{}, keys: map[string]api.NodeID{}, shares: map[string]bool{},
+		records: map[api.NodeID]Record{}, macs: map[string]api.NodeID{}, keys: map[string]api.NodeID{}, shares: map[string]bool{}, tokens: map[string]Token{},
 	}
 }
 
@@ -44,12 +45,28 @@ func (b *book) known(c api.Claim, device []byte) Known {
 		k.ByKey = &r
 	}
 	k.Nodes = len(b.records)
+	k.Offer = b.offer(c)
 	for _, r := range b.records {
 		if r.State == api.NodePending {
 			k.Pending++
 		}
 	}
 	return k
+}
+
+// text makes the text of a join token out of a digit.
+func text(digit string) []byte {
+	return []byte("g8t-" + strings.Repeat(digit, 8) + "-" + strings.Repeat("a", 26))
+}
+
+func (b *book) offer(c api.Claim) Offer {
+	o := Offer{Given: len(c.Token) > 0, Text: c.Token}
+	if id, ok := TokenID(c.Token); ok {
+		if t, ok := b.tokens[id]; ok {
+			o.Known = &t
+		}
+	}
+	return o
 }
 
 func (b *book) write(o Outcome) {
@@ -71,8 +88,12 @@ func (b *book) write(o Outcome) {
 }
 
 func (b *book) claim(c api.Claim, device []byte) Outcome {
-	o := Decide(b.known(c, device), c, device, b.policy, b.now)
+	k := b.known(c, device)
+	o := Decide(k, c, device, b.policy, b.now)
 	b.write(o)
+	if o.Spend {
+		b.tokens[k.Offer.Known.ID] = k.Offer.Known.Spend()
+	}
 	return o
 }
 

@@ -26,6 +26,9 @@ func Valid(c api.Claim) error {
 	if len(c.Generations) > maxGenerations {
 		return fmt.Errorf("%d generations, want at most %d", len(c.Generations), maxGenerations)
 	}
+	if len(c.Token) > maxTokenLength {
+		return fmt.Errorf("join token of %d bytes, want at most %d", len(c.Token), maxTokenLength)
+	}
 	return validHostname(c.Hostname)
 }
 

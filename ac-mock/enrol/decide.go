@@ -2,6 +2,7 @@ package enrol
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,12 +37,14 @@ const (
 
 // Known is what the AC knows about a claim: the records that its MACs select,
 // each once and ordered by id, the record that its device key belongs to or was
-// retired with, how many records there are, and how many wait for approval.
+// retired with, how many records there are, how many wait for approval, and the
+// join token that it brings.
 type Known struct {
 	ByMAC   []Record
 	ByKey   *Record
 	Nodes   int
 	Pending int
+	Offer   Offer
 }
 
 // Outcome is a decision. When Changed, Record has to be written, in one
@@ -57,6 +60,7 @@ type Outcome struct {
 	Give     []uint32 // generations whose shares are given, Make among them
 	Recovery bool     // the recovery key of the last of Give goes with them
 	Drop     []uint32 // generations whose shares have to be deleted
+	Spend    bool     // a use of the join token has to be spent
 }
 
 func refuse(r Record, reason string) Outcome { return Outcome{Record: r, Reason: reason} }
@@ -82,10 +86,36 @@ func Decide(k Known, c api.Claim, device []byte, p Policy, now time.Time) Outcom
 	case api.NodeEnrolled:
 		return enrolled(r, c, now)
 	case api.NodePending:
-		return refuse(r, ReasonPending)
+		return waits(r, k, c, now)
 	default:
 		return refuse(r, ReasonQuarantined)
 	}
+}
+
+// waits meets a node that an operator has to approve. One that never was
+// enrolled may bring a join token later; about one that is in doubt somebody has
+// to think.
+func waits(r Record, k Known, c api.Claim, now time.Time) Outcome {
+	why := k.Offer.refused(now)
+	if r.Reason == ReasonNew && why == "" {
+		return byToken(r, k, c, now)
+	}
+	o := refuse(r, ReasonPending)
+	if k.Offer.Given {
+		o.Detail = cmp.Or(why, "a join token does not settle a doubt: approve it, or not")
+	}
+	return o
+}
+
+// byToken enrols a machine that brings a join token which counts.
+func byToken(r Record, k Known, c api.Claim, now time.Time) Outcome {
+	r.State, r.Reason = api.NodeEnrolled, ""
+	o := give(r, c, now)
+	if o.Granted {
+		o.Reason, o.Spend = ReasonToken, true
+		o.Detail += ", " + k.Offer.detail()
+	}
+	return o
 }
 
 // choose finds the record that a claim is about: found with its own device
@@ -130,8 +160,8 @@ func names(rs []Record) string {
 	return strings.Join(ids, ", ")
 }
 
-// first meets a machine for the first time. Leads to enrolled (open) or
-// pending (approve).
+// first meets a machine for the first time. Leads to enrolled (open, or with a
+// join token) or pending (approve).
 func first(r Record, k Known, c api.Claim, device []byte, p Policy, now time.Time) Outcome {
 	if r.ID == "" {
 		if p.full(k.Nodes) {
@@ -149,11 +179,23 @@ func first(r Record, k Known, c api.Claim, device []byte, p Policy, now time.Tim
 		}
 		return o
 	}
-	if !p.room(k.Pending) {
+	why := k.Offer.refused(now)
+	switch {
+	case why == "":
+		return byToken(r, k, c, now)
+	case p.Mode == ModeToken:
+		o := refuse(Record{ID: r.ID}, why)
+		o.Detail = k.Offer.detail()
+		return o
+	case !p.room(k.Pending):
 		return refuse(Record{}, ReasonTooMany)
 	}
 	r.State, r.Reason = api.NodePending, ReasonNew
-	return Outcome{Record: r, Changed: true, Reason: ReasonNew, Detail: "fingerprint " + api.Fingerprint(device)}
+	o := Outcome{Record: r, Changed: true, Reason: ReasonNew, Detail: "fingerprint " + api.Fingerprint(device)}
+	if k.Offer.Given {
+		o.Detail += ", " + why
+	}
+	return o
 }
 
 // enrolled meets a node that it knows. Leads to pending when there seem to be
@@ -202,7 +244,8 @@ func give(r Record, c api.Claim, now time.Time) Outcome {
 		}
 		o.Give = r.Generations[len(r.Generations)-1:]
 	}
-	o.Recovery = o.Give[len(o.Give)-1] > r.Confirmed
+	// A share that a rotation has made is unconfirmed too; the node has its recovery slot by then.
+	o.Recovery = o.Give[len(o.Give)-1] > r.Confirmed && (r.Confirmed == 0 || len(c.Generations) == 0)
 	r.seen(c, now)
 	o.Record = r
 	o.Detail = fmt.Sprintf("generations %v, counter %d, boot %s", o.Give, c.Counter, c.BootID)
@@ -210,7 +253,8 @@ func give(r Record, c api.Claim, now time.Time) Outcome {
 }
 
 // Confirm notes that a node has a generation in use. From then on its recovery
-// key is given to no node; old generations beyond a few are dropped.
+// key is given to no node; old generations beyond a few are dropped, and all of
+// them when the node says that this one is alone on its disk.
 func Confirm(r *Record, c api.Confirm, device []byte) Outcome {
 	o := entitled(r, device)
 	if !o.Granted {
@@ -223,7 +267,12 @@ func Confirm(r *Record, c api.Confirm, device []byte) Outcome {
 	if c.Generation > o.Record.Confirmed {
 		o.Record.Confirmed, o.Changed = c.Generation, true
 	}
-	if over := len(o.Record.Generations) - keepGenerations; over > 0 {
+	over := len(o.Record.Generations) - keepGenerations
+	if c.Alone {
+		over = slices.Index(o.Record.Generations, c.Generation)
+		o.Detail += ", alone"
+	}
+	if over > 0 {
 		o.Drop = o.Record.Generations[:over]
 		o.Record.Generations = slices.Clone(o.Record.Generations[over:])
 		o.Changed = true

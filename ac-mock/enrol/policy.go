@@ -3,11 +3,12 @@ package enrol
 // Mode is what happens to a machine that the AC has never seen.
 type Mode string
 
-// The modes. Anything else counts as ModeApprove: a mistake lets nobody in.
-// The design's third one, a one-time join token, fits beside them.
+// The modes. Anything else counts as ModeApprove: a mistake lets nobody in. A
+// join token is an approval in advance, and counts in every mode.
 const (
 	ModeOpen    Mode = "open"    // first come is enrolled, its device key pinned
 	ModeApprove Mode = "approve" // it waits until an operator has compared the fingerprint
+	ModeToken   Mode = "token"   // without a join token it is refused, and leaves no record
 )
 
 // Policy is what the operator decided about enrolment.

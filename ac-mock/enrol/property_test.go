@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -21,6 +22,9 @@ func drawClaim(t *rapid.T) (api.Claim, []byte) {
 		Counter:     rapid.Uint64Range(1, 40).Draw(t, "counter"),
 		Generations: rapid.SliceOfNDistinct(rapid.Uint32Range(1, 6), 0, 2, rapid.ID[uint32]).Draw(t, "generations"),
 	}
+	if digit := rapid.SampledFrom([]string{"", "", "1", "2", "3"}).Draw(t, "token"); digit != "" {
+		c.Token = text(digit)
+	}
 	for _, m := range macs {
 		c.MACs = append(c.MACs, "02:00:00:00:00:"+m)
 	}
@@ -33,13 +37,18 @@ func TestNoShareWithoutPinnedKey(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBook()
 		gone := map[string]bool{} // "key of id" that was retired
-		b.policy = Policy{Mode: rapid.SampledFrom([]Mode{ModeOpen, ModeApprove, "typo"}).Draw(t, "policy"), MaxPending: 2}
+		b.tokens["11111111"] = Token{ID: "11111111", Hash: HashToken(text("1")), Expires: b.now.Add(time.Hour), Left: 2}
+		b.tokens["22222222"] = Token{ID: "22222222", Hash: HashToken(text("3")), Expires: b.now.Add(time.Hour), Left: 2}
+		b.policy = Policy{Mode: rapid.SampledFrom([]Mode{ModeOpen, ModeApprove, ModeToken, "typo"}).Draw(t, "policy"), MaxPending: 2}
 		t.Repeat(map[string]func(*rapid.T){
 			"claim": func(t *rapid.T) {
 				c, device := drawClaim(t)
-				before := snapshot(b)
+				before, spent := snapshot(b), b.tokens["11111111"].Left
 				o := b.claim(c, device)
 				checkClaim(t, b, before, c, device, o, gone)
+				if left := b.tokens["11111111"].Left; left < 0 || left != spent && !(o.Granted && o.Spend) {
+					t.Fatalf("the join token has %d uses left after %d, and %+v", left, spent, o)
+				}
 			},
 			"confirm": func(t *rapid.T) {
 				c := api.Confirm{NodeID: drawID(t), Generation: rapid.Uint32Range(1, 6).Draw(t, "generation")}
@@ -95,10 +104,15 @@ func checkClaim(t *rapid.T, b *book, before map[api.NodeID]Record, c api.Claim, 
 	if o.Record.State != api.NodeEnrolled || !bytes.Equal(o.Record.Device, device) || len(o.Give) == 0 {
 		t.Fatalf("granted, but %+v", o)
 	}
-	if was && r.State != api.NodeRetired && (r.State != api.NodeEnrolled || !r.owns(device) || !r.Rebase && c.Counter <= r.Counter) {
+	byToken := string(c.Token) == string(text("1")) && o.Spend
+	if o.Spend && !byToken {
+		t.Fatalf("let in by the join token %q", []byte(c.Token))
+	}
+	waited := r.State == api.NodePending && r.Reason == ReasonNew && byToken
+	if was && r.State != api.NodeRetired && (r.State != api.NodeEnrolled && !waited || !r.owns(device) || !r.Rebase && c.Counter <= r.Counter) {
 		t.Fatalf("granted although before it was %+v", r)
 	}
-	if (!was || r.State == api.NodeRetired) && b.policy.Mode != ModeOpen {
+	if (!was || r.State == api.NodeRetired) && b.policy.Mode != ModeOpen && !byToken {
 		t.Fatalf("granted at first sight under policy %s", b.policy.Mode)
 	}
 	for _, g := range o.Give {

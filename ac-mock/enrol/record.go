@@ -1,17 +1,18 @@
 // Package enrol decides which machine may have which keys: the AC's side of
 // design section 3.2, without a store, a clock or a secret in it.
 //
-//	          open: first come                       quarantine
+//	          open: first come; join token           quarantine
 //	unknown ────────────────────▶ enrolled ◀───────────────────────▶ quarantined
 //	   │                          ▲      │           release
 //	   │ approve: first seen      │      │ clone, rollback, moved disk
 //	   └──────────▶ pending ──────┘◀─────┘
-//	                  approve
+//	                  approve; join token, if it never was enrolled
 //	(any) ── retire ──▶ retired ── another device key comes ──▶ as unknown
 //
 // It promises that a share is given only to a claim whose device key is the
 // one pinned in an enrolled record, whatever the MACs say; that a claim with
-// another device key changes nothing in a record; that a device key once
+// another device key changes nothing in a record; that a join token lets in only
+// who was never let in, and never who is in doubt; that a device key once
 // retired never comes back; and that repeating a step (after a crash on either
 // side) gives the same generation again until it is confirmed.
 //

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/internal/transcript"
@@ -12,8 +13,11 @@ import (
 
 // A transcript is lines of input, each followed by what came of it, indented:
 //
-//	policy open|approve [MAXPENDING [MAXNODES]]
-//	claim KEY MAC[,MAC…] COUNTER BOOT [GENERATION,…]
+//	policy open|approve|token [MAXPENDING [MAXNODES]]
+//	token DIGIT USES            a join token for an hour
+//	revoke DIGIT
+//	wait DURATION
+//	claim KEY MAC[,MAC…] COUNTER BOOT [GENERATION,…|-] [token DIGIT|garbage]
 //	confirm KEY ID GENERATION
 //	certify KEY ID COUNTER BOOT
 //	approve|retire|quarantine|release ID
@@ -53,6 +57,20 @@ func (b *book) step(w []string) string {
 		if len(w) > 3 {
 			b.policy.MaxNodes, _ = strconv.Atoi(w[3])
 		}
+		return ""
+	case "token":
+		uses, _ := strconv.Atoi(w[2])
+		name := strings.Repeat(w[1], 8)
+		b.tokens[name] = Token{ID: name, Hash: HashToken(text(w[1])), By: "ann", Expires: b.now.Add(time.Hour), Uses: uses, Left: uses}
+		return ""
+	case "revoke":
+		t := b.tokens[strings.Repeat(w[1], 8)]
+		t.Revoked = true
+		b.tokens[t.ID] = t
+		return ""
+	case "wait":
+		d, _ := time.ParseDuration(w[1])
+		b.now = b.now.Add(d)
 		return ""
 	case "claim":
 		return describe(b.claim(parseClaim(w), key(w[1])))
@@ -96,7 +114,12 @@ func parseClaim(w []string) api.Claim {
 		c.MACs = append(c.MACs, "02:00:00:00:00:"+m)
 	}
 	c.Counter, _ = strconv.ParseUint(w[3], 10, 64)
-	if len(w) > 5 {
+	if len(w) > 7 && w[7] == "garbage" {
+		c.Token = api.Secret("g8t-garbage")
+	} else if len(w) > 7 {
+		c.Token = text(w[7])
+	}
+	if len(w) > 5 && w[5] != "-" {
 		for g := range strings.SplitSeq(w[5], ",") {
 			n, _ := strconv.Atoi(g)
 			c.Generations = append(c.Generations, uint32(n))
@@ -118,6 +141,9 @@ func describe(o Outcome) string {
 	s.WriteString("\n")
 	if len(o.Give)+len(o.Drop) > 0 {
 		fmt.Fprintf(&s, "give %v, of them new %d, recovery key %t, drop %v\n", o.Give, o.Make, o.Recovery, o.Drop)
+	}
+	if o.Spend {
+		s.WriteString("a use of the join token is spent\n")
 	}
 	if o.Changed {
 		s.WriteString(record(o.Record) + "\n")
