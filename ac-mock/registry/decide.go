@@ -84,6 +84,10 @@ func (r *Registry) Unlock(ctx context.Context, peer string, device []byte, c api
 	fresh := false
 	for range attempts {
 		k, holds := r.book.known(c.MACs, device)
+		var token []store.Cond
+		if k.Offer, token, err = r.offer(ctx, c.Token); err != nil {
+			return api.Unlocked{}, err
+		}
 		o := enrol.Decide(k, c, device, r.o.Policy, q.now)
 		if !o.Granted && fresh {
 			r.noteClaim(q, o, c)
@@ -98,7 +102,7 @@ func (r *Registry) Unlock(ctx context.Context, peer string, device []byte, c api
 			continue
 		}
 		var u api.Unlocked
-		if u, err = r.unlock(ctx, q, o, holds); err == nil {
+		if u, err = r.unlock(ctx, q, o, k.Offer, token, holds); err == nil {
 			r.noteClaim(q, o, c)
 			return u, nil
 		}
@@ -113,10 +117,17 @@ func (r *Registry) Unlock(ctx context.Context, peer string, device []byte, c api
 }
 
 // unlock collects what is given, and makes it durable that it was.
-func (r *Registry) unlock(ctx context.Context, q request, o enrol.Outcome, holds []store.Cond) (api.Unlocked, error) {
+func (r *Registry) unlock(ctx context.Context, q request, o enrol.Outcome, offer enrol.Offer, token, holds []store.Cond) (api.Unlocked, error) {
 	u, ops, err := r.unlocked(ctx, o)
 	if err != nil {
 		return api.Unlocked{}, err
+	}
+	if o.Spend {
+		spent, err := putToken(offer.Known.Spend())
+		if err != nil {
+			return api.Unlocked{}, err
+		}
+		ops, holds = append(ops, spent), append(token, holds...)
 	}
 	return u, r.commit(ctx, r.granted(q, o), o, holds, ops)
 }

@@ -183,12 +183,18 @@ func (r *Registry) Note(ctx context.Context, actor, action string, node api.Node
 
 // note writes an entry about something that changes no record.
 func (r *Registry) note(ctx context.Context, e api.AuditEntry) error {
+	return r.noted(ctx, e, store.Txn{})
+}
+
+// noted writes something together with its entry.
+func (r *Registry) noted(ctx context.Context, e api.AuditEntry, t store.Txn) error {
 	e.Time, e.Decision, e.Reason = r.o.Clock(), audit.Granted, "operator's decision"
 	op, err := audit.Op(e, r.o.Rand)
 	if err != nil {
 		return err
 	}
-	if _, err := r.o.Store.Txn(ctx, store.Txn{Then: []store.Op{op}}); err != nil {
+	t.Then = append(t.Then, op)
+	if _, err := r.o.Store.Txn(ctx, t); err != nil {
 		return fmt.Errorf("audit of %s: %w", e.Action, err)
 	}
 	r.wrote()

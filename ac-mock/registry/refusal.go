@@ -114,6 +114,9 @@ func (w *writer) link(ctx context.Context) {
 func (w *writer) prune(ctx context.Context) {
 	ctx, cancel := w.within(ctx, time.Minute)
 	defer cancel()
+	if err := w.dropTokens(ctx); err != nil {
+		w.o.Log.Warn("cannot forget join tokens that have expired", "err", err)
+	}
 	n, err := audit.Prune(ctx, w.o.Store, w.o.KeepAudit)
 	switch {
 	case err != nil:

@@ -42,6 +42,7 @@ type stepped struct {
 	random *rand.ChaCha8
 	root   *memoryRoot
 	store  *memory.Store
+	mode   enrol.Mode
 	acs    []*steppedAC
 	told   strings.Builder // everything that anybody got to see
 }
@@ -57,7 +58,7 @@ type steppedAC struct {
 func newStepped(t testing.TB, seed byte, acs int) *stepped {
 	g := &stepped{
 		t: t, now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), random: rand.NewChaCha8([32]byte{seed}),
-		root: &memoryRoot{}, store: memory.New(memory.Options{}),
+		root: &memoryRoot{}, store: memory.New(memory.Options{}), mode: enrol.ModeOpen,
 	}
 	for range acs {
 		a := &steppedAC{client: g.store.Client()}
@@ -91,7 +92,7 @@ func (g *stepped) start(a *steppedAC) {
 	limits.RecordRate, limits.RecordBurst = 100, 100
 	a.r, err = New(context.Background(), Options{
 		Store: a.client, Seal: sealer, CA: a.ca, Grid: "lab", Clock: clock, Rand: g.random, Limits: limits,
-		Policy: enrol.Policy{Mode: enrol.ModeOpen},
+		Policy: enrol.Policy{Mode: g.mode},
 	})
 	if err != nil {
 		g.t.Fatal(err)

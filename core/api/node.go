@@ -56,6 +56,9 @@ type Claim struct {
 	Counter     uint64      `json:"counter"` // grows with every unlock and certificate request that this disk ever made
 	Generations []uint32    `json:"generations"`
 	Where       Whereabouts `json:"where"`
+	// Token is the join token that an operator gave to a machine which no AC
+	// knows yet; nil: none. It approves, it does not select.
+	Token Secret `json:"token,omitempty"`
 }
 
 // Share is the AC's half of a node's key material for one generation of the
@@ -186,6 +189,11 @@ const redacted = "[secret]"
 
 // Format keeps key material out of text, whatever the verb.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// LogValue keeps a join token out of logs of the JSON handler.
+func (c Claim) LogValue() slog.Value {
+	return slog.GroupValue(slog.Any("macs", c.MACs), slog.String("hostname", c.Hostname), slog.Uint64("counter", c.Counter))
+}
 
 // LogValue keeps a granted answer out of logs: slog's JSON handler would write
 // the keys inside.

@@ -33,6 +33,29 @@ type Node struct {
 	LastSeen           *time.Time `json:"last_seen"`
 }
 
+// TokenRequest asks for a join token.
+type TokenRequest struct {
+	ForMS int64 `json:"for_ms"` // how long it is good
+	Uses  int   `json:"uses"`   // how many machines it lets in
+}
+
+// JoinToken is what an operator sees of a join token; its text is not in it.
+type JoinToken struct {
+	ID      string    `json:"id"`
+	State   string    `json:"state"` // good | revoked | spent | expired
+	By      string    `json:"by"`
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"`
+	Uses    int       `json:"uses"`
+	Left    int       `json:"left"` // of the uses
+}
+
+// TokenMade answers a TokenRequest.
+type TokenMade struct {
+	JoinToken
+	Token Secret `json:"token"` // its text, told this once
+}
+
 // AuditEntry is one decision about a key, a certificate or a node. Entries are
 // numbered from 1 without a gap, and each holds the hash of the one before it
 // (ac-mock/audit/chain). One that is younger than a second or so may not be tied

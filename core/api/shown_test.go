@@ -14,7 +14,7 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 	u := Unlocked{NodeID: "020000000001", Shares: []Share{{Generation: 1, Share: secret}}, Recovery: secret}
 	var out bytes.Buffer
 	for _, h := range []slog.Handler{slog.NewJSONHandler(&out, nil), slog.NewTextHandler(&out, nil)} {
-		slog.New(h).Info("granted", "unlocked", u, "pointer", &u, "share", u.Shares[0], "secret", secret)
+		slog.New(h).Info("granted", "unlocked", u, "pointer", &u, "share", u.Shares[0], "claim", Claim{Token: secret}, "secret", secret)
 	}
 	fmt.Fprintf(&out, "%v %+v %#v %x %s %q", u, u, u, u.Shares[0], secret, secret)
 	for _, form := range []string{"0123456789abcdef", "MDEyMzQ1Njc4OWFiY2RlZg", "30313233", "48 49 50"} {
