@@ -55,12 +55,14 @@ func (r *Registry) Enrolled() (ids []api.NodeID) {
 func (r *Registry) RotateShare(ctx context.Context, actor string, id api.NodeID) (uint32, error) {
 	for n := range attempts {
 		record, modified := r.book.get(id)
-		if record == nil {
-			return 0, fmt.Errorf("node %s: %w", id, ErrUnknown)
-		}
 		holds := []store.Cond{{Key: keyRecord + string(id), Modified: modified}}
+		if record == nil {
+			record = &enrol.Record{ID: id}
+		}
 		o, target, err := enrol.Rotate(*record)
 		switch {
+		case modified == 0 && n > 0:
+			err = fmt.Errorf("node %s: %w", id, ErrUnknown)
 		case err == nil && o.Changed:
 			err = r.makeBeside(ctx, actor, o, record.Confirmed, holds)
 		case err != nil && n == 0:
