@@ -1,9 +1,9 @@
 // Package keyfile reads and makes the small files that hold an AC's outermost
 // keys: the master key and the root CA's.
 //
-// It promises that a key file is whole or not there, is never overwritten, is
-// refused when anybody but its owner can read it, and does not lie where the
-// data lies. What is in the file is the caller's business.
+// It promises that a key file is whole or not there, is overwritten by Replace
+// only, is refused when anybody but its owner can read it, and does not lie
+// where the data lies. What is in the file is the caller's business.
 package keyfile
 
 import (
@@ -66,21 +66,36 @@ func Create(path string, content []byte) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of a key file: %w", err)
 	}
+	return write(path, content, os.Link) // unlike rename, link replaces nothing
+}
+
+// Replace puts other content into a key file that is there: after a crash it has
+// the old or the new one.
+func Replace(path string, content []byte) error {
+	if _, err := Read(path); err != nil {
+		return err
+	}
+	return write(path, content, os.Rename)
+}
+
+// write makes a file of mode 0600 beside path, and puts it in place durably.
+func write(path string, content []byte, place func(from, to string) error) error {
+	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("make key file %s: %w", path, err)
+		return fmt.Errorf("write key file %s: %w", path, err)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Link(f.Name(), path) // unlike rename, link replaces nothing
+		err = place(f.Name(), path)
 	}
 	if err == nil {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		return fmt.Errorf("make key file %s: %w", path, err)
+		return fmt.Errorf("write key file %s: %w", path, err)
 	}
 	return nil
 }

@@ -42,7 +42,9 @@ func Load(o Options) (s *Sealer, created bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("master key file %s: %w; restore it from its copy", o.File, err)
 	}
-	s, err = New(keys...)
+	if s, err = New(keys...); err == nil {
+		s.file = o.File
+	}
 	return s, created, err
 }
 

@@ -4,9 +4,10 @@
 //
 // It promises that a sealed record opens only under the same master key, for
 // the same record key and generation; that a damaged or moved record is an
-// error and never garbage; and that a new master key can be added before the
-// old one is removed. It does not rotate by itself, and it does not hide how
-// long a secret is.
+// error and never garbage; and that a new master key can be added, and used,
+// before the old one is removed (Sealer.Add, Use, Keep), each step durable in
+// the key file before it counts. It does not rotate by itself
+// (ac-mock/rotate/drive), and it does not hide how long a secret is.
 package seal
 
 import (
@@ -17,6 +18,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -56,17 +59,21 @@ type masterKey struct {
 }
 
 // Sealer seals under its first master key and opens under any of them. It is
-// immutable, and safe to be used from many goroutines.
+// safe to be used from many goroutines.
 type Sealer struct {
-	keys []masterKey
+	file     string // where the keys lie; empty: nowhere
+	changing sync.Mutex
+	all      atomic.Pointer[[]masterKey] // replaced, never changed
 }
+
+func (s *Sealer) keys() []masterKey { return *s.all.Load() }
 
 // New makes a Sealer from master keys of KeySize bytes; the first one seals.
 func New(keys ...api.Secret) (*Sealer, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("seal: no master key given, want at least one")
 	}
-	s := &Sealer{}
+	var all []masterKey
 	for i, k := range keys {
 		if len(k) != KeySize {
 			return nil, fmt.Errorf("seal: master key %d has %d bytes, want %d", i+1, len(k), KeySize)
@@ -75,13 +82,15 @@ func New(keys ...api.Secret) (*Sealer, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.keys = append(s.keys, masterKey{id: id, key: append([]byte(nil), k...)})
+		all = append(all, masterKey{id: id, key: append([]byte(nil), k...)})
 	}
+	s := &Sealer{}
+	s.all.Store(&all)
 	return s, nil
 }
 
 // ID names the master key under which records are sealed now.
-func (s *Sealer) ID() KeyID { return s.keys[0].id }
+func (s *Sealer) ID() KeyID { return s.keys()[0].id }
 
 // Seal encrypts a secret for one record key and generation.
 //
@@ -93,7 +102,7 @@ func (s *Sealer) ID() KeyID { return s.keys[0].id }
 // The key is HKDF-SHA256(master key, record key), so that no two records share
 // one; version, id, record key and generation are authenticated with it.
 func (s *Sealer) Seal(recordKey string, generation uint64, secret api.Secret) ([]byte, error) {
-	m := s.keys[0]
+	m := s.keys()[0]
 	aead, err := m.aead(recordKey)
 	if err != nil {
 		return nil, err
@@ -134,12 +143,12 @@ func SealedUnder(envelope []byte) (KeyID, error) {
 }
 
 func (s *Sealer) find(id KeyID) (masterKey, error) {
-	for _, m := range s.keys {
+	for _, m := range s.keys() {
 		if m.id == id {
 			return m, nil
 		}
 	}
-	return masterKey{}, fmt.Errorf("%w: it needs key %s, the master key file has %s; put the old key back into the file", ErrKey, id, s.ID())
+	return masterKey{}, fmt.Errorf("%w: it needs key %s, the master key file has %s; put that key back into the file, from its copy or from another AC's file", ErrKey, id, s.ID())
 }
 
 func (m masterKey) aead(recordKey string) (cipher.AEAD, error) {
