@@ -239,7 +239,7 @@ func give(r Record, c api.Claim, now time.Time) Outcome {
 	if len(c.Generations) == 0 {
 		if n := len(r.Generations); n == 0 || r.Generations[n-1] <= r.Confirmed {
 			r.Newest++
-			o.Make = r.Newest
+			o.Make, r.Recovered = r.Newest, nil // a new volume has a new recovery key
 			r.Generations = append(r.Generations, o.Make)
 		}
 		o.Give = r.Generations[len(r.Generations)-1:]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -43,6 +44,24 @@ func Retire(r Record) (_ Record, drop []uint32) {
 	drop, r.Generations, r.Confirmed = r.Generations, nil, 0
 	r.State, r.Reason, r.Held, r.Offered, r.Boots = api.NodeRetired, "", "", nil, nil
 	return r, drop
+}
+
+// Recover notes that the recovery key of a node's volume is shown to an operator:
+// once, or again if that is meant. Two who hold it are one too many, unless
+// somebody knows of both.
+func Recover(r Record, by string, again bool, now time.Time) (Record, error) {
+	switch {
+	case r.State == api.NodeRetired:
+		return r, fmt.Errorf("node %s: %w: it is retired, its keys are deleted", r.ID, ErrState)
+	case r.Confirmed == 0:
+		return r, fmt.Errorf("node %s: %w: it has no volume in use", r.ID, ErrState)
+	case r.Recovered != nil && !again:
+		return r, fmt.Errorf("node %s: %w: its recovery key was shown at %s to %s; if it is lost, ask with --again",
+			r.ID, ErrState, r.Recovered.At.Format(time.RFC3339), r.Recovered.By)
+	}
+	r = r.clone()
+	r.Recovered = &Shown{By: by, At: now.UTC()}
+	return r, nil
 }
 
 // Suspect sends an enrolled record to pending, because there seem to be two of

@@ -57,6 +57,9 @@ type Record struct {
 	Confirmed   uint32   `json:"confirmed,omitempty"`   // highest that the node has in use
 	Newest      uint32   `json:"newest,omitempty"`      // highest ever made: no number is used twice
 
+	// Recovered says to whom the recovery key of the volume was shown; nil: nobody.
+	Recovered *Shown `json:"recovered,omitempty"`
+
 	Certificate *Certificate `json:"certificate,omitempty"` // the last one issued; nil: none, or none that counts
 	// LastIssue is the issue time (package ca) of the last certificate or
 	// revocation: the next one's is later, and it never goes back.
@@ -69,6 +72,12 @@ type Record struct {
 type Certificate struct {
 	Serial   string    `json:"serial"`
 	NotAfter time.Time `json:"not_after"`
+}
+
+// Shown is to whom something was shown, and when.
+type Shown struct {
+	By string    `json:"by"` // the operator's identity
+	At time.Time `json:"at"`
 }
 
 // Bounds of what a record remembers.

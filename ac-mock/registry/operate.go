@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/audit"
@@ -130,49 +129,31 @@ func (r *Registry) carryOut(ctx context.Context, actor, action string, id api.No
 	return r.o.CA.Sync(ctx)
 }
 
-// Recovery returns the key of the operator's slot of a node's volume, of the
-// newest generation in use. That it was read is in the audit before it leaves.
-func (r *Registry) Recovery(ctx context.Context, actor, ref string) (api.Secret, error) {
-	id, err := r.book.resolve(ref)
-	if err != nil {
-		return nil, err
-	}
-	record, _ := r.book.get(id)
-	if record == nil || record.Confirmed == 0 {
-		return nil, fmt.Errorf("recovery key of node %s: %w: it has no volume in use", ref, ErrState)
-	}
-	s, err := r.escrow(ctx, id, record.Confirmed)
-	if err != nil {
-		return nil, fmt.Errorf("recovery key of node %s: %w", ref, err)
-	}
-	err = r.note(ctx, api.AuditEntry{
-		Actor: actor, Action: "recovery", Node: id, Detail: fmt.Sprintf("generation %d", record.Confirmed),
+// Recovery returns the key of the operator's slot of a node's volume. It is
+// shown once, or again if that is said; that it was, and to whom, is in the
+// record and in the audit before it leaves. Errors wrap ErrUnknown or ErrState.
+func (r *Registry) Recovery(ctx context.Context, actor, ref string, again bool) (api.Recovery, error) {
+	var key api.Secret
+	n, err := r.operate(ctx, actor, "recovery", ref, func(old enrol.Record) (change, error) {
+		record, err := enrol.Recover(old, actor, again, r.o.Clock())
+		if err != nil {
+			return change{}, err
+		}
+		s, err := r.escrow(ctx, old.ID, old.Confirmed)
+		if err != nil {
+			return change{}, fmt.Errorf("recovery key of node %s: %w", old.ID, err)
+		}
+		key = s.recovery
+		detail := fmt.Sprintf("generation %d", old.Confirmed)
+		if old.Recovered != nil {
+			detail += ", shown before at " + old.Recovered.At.Format(time.RFC3339) + " to " + old.Recovered.By
+		}
+		return change{record: record, detail: detail}, nil
 	})
 	if err != nil {
-		return nil, err
+		return api.Recovery{}, err
 	}
-	return s.recovery, nil
-}
-
-// Operator issues an operator's client certificate. name is LEVEL.NAME, level
-// admin, operator or viewer. The chain is PEM, leaf first.
-func (r *Registry) Operator(ctx context.Context, actor, name string, public any, life time.Duration) (chain []byte, err error) {
-	level, who, _ := strings.Cut(name, ".")
-	if (level != "admin" && level != "operator" && level != "viewer") || who == "" || strings.ContainsAny(who, "/ ") {
-		return nil, fmt.Errorf("operator %q: want LEVEL.NAME, with a level of admin, operator or viewer", name)
-	}
-	leaf, chain, err := r.o.CA.Issue(api.Identity{Grid: r.o.Grid, Role: api.RoleOperator, Name: name}, public, life, time.Time{})
-	if err != nil {
-		return nil, fmt.Errorf("certificate of operator %s: %w", name, err)
-	}
-	err = r.note(ctx, api.AuditEntry{
-		Actor: actor, Action: "operator",
-		Detail: fmt.Sprintf("%s, serial %032x, good until %s", name, leaf.SerialNumber, leaf.NotAfter.UTC().Format(time.RFC3339)),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return chain, nil
+	return api.Recovery{NodeID: n.ID, Name: n.Name, Key: key}, nil
 }
 
 // Note audits what an operator does that changes no record, such as a command

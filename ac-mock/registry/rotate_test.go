@@ -47,8 +47,8 @@ func TestAShareIsRotated(t *testing.T) {
 	if _, err := m.unlock(r); !errors.Is(err, api.ErrRefused) {
 		t.Errorf("a disk that has the old slot only: %v", err)
 	}
-	recovery, err := r.Recovery(t.Context(), admin, string(m.id()))
-	if err != nil || !bytes.Equal(recovery, first.Recovery) {
+	recovery, err := r.Recovery(t.Context(), admin, string(m.id()), false)
+	if err != nil || !bytes.Equal(recovery.Key, first.Recovery) {
 		t.Errorf("the recovery key has changed, %v", err)
 	}
 	if f := r.Fact(m.id()); f.Confirmed != 2 || !slices.Equal(f.Generations, []uint32{2}) {

@@ -33,6 +33,39 @@ type Node struct {
 	LastSeen           *time.Time `json:"last_seen"`
 }
 
+// OperatorRequest asks for an operator's client certificate.
+type OperatorRequest struct {
+	Name  string `json:"name"` // without the role
+	Role  string `json:"role"` // viewer | operator | admin
+	CSR   []byte `json:"csr"`  // PKCS #10, DER; only its public key is used
+	ForMS int64  `json:"for_ms"`
+}
+
+// Operator is what can be seen of an operator.
+type Operator struct {
+	Name    string    `json:"name"`
+	Role    string    `json:"role"`
+	State   string    `json:"state"` // active | revoked | expired
+	By      string    `json:"by"`    // who made it
+	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"` // the last of its certificates
+	Serials []string  `json:"serials"` // of its certificates, hex
+}
+
+// OperatorMade answers an OperatorRequest.
+type OperatorMade struct {
+	Operator
+	Chain []byte `json:"chain"` // PEM, leaf first
+	Root  []byte `json:"root"`  // PEM, what ACs are verified against
+}
+
+// Recovery is the key of the operator's slot of a node's volume.
+type Recovery struct {
+	NodeID NodeID `json:"node_id"`
+	Name   string `json:"name"`
+	Key    Secret `json:"key"` // 32 bytes
+}
+
 // TokenRequest asks for a join token.
 type TokenRequest struct {
 	ForMS int64 `json:"for_ms"` // how long it is good
