@@ -63,13 +63,8 @@ func (a *applier) etcd(e *Etcd, f file) {
 	a.path("etcd.client_certificate", f.Etcd.ClientCert, &e.ClientCert)
 	a.path("etcd.client_key", f.Etcd.ClientKey, &e.ClientKey)
 	a.path("etcd.client_ca", f.Etcd.ClientCA, &e.ClientCA)
-	if f.Etcd.Endpoints != nil {
-		for _, u := range *f.Etcd.Endpoints {
-			var checked string
-			a.url("etcd.endpoints", &u, &checked)
-			e.Endpoints = append(e.Endpoints, checked)
-		}
-	}
+	a.urls("etcd.endpoints", f.Etcd.Endpoints, &e.Endpoints)
+	a.urls("etcd.join", f.Etcd.Join, &e.Join)
 	if q := f.Etcd.QuotaBytes; q != nil {
 		if *q < 16<<20 {
 			a.fail("etcd.quota_bytes", "is %d, want 16777216 (16 MiB) or more", *q)
@@ -77,8 +72,31 @@ func (a *applier) etcd(e *Etcd, f file) {
 		e.QuotaBytes = *q
 	}
 	a.duration("etcd.compaction", f.Etcd.Compaction, &e.CompactionAge, time.Minute)
-	if strings.HasPrefix(e.PeerURL, "http") && (e.PeerCert == "" || e.PeerKey == "" || e.PeerCA == "") {
-		a.fail("etcd.peer_url", "needs peer_certificate, peer_key and peer_ca beside it")
+	given := 0
+	for _, path := range []string{e.PeerCert, e.PeerKey, e.PeerCA} {
+		if path != "" {
+			given++
+		}
+	}
+	if given > 0 && given < 3 {
+		a.fail("etcd.peer_url", "needs all of peer_certificate, peer_key and peer_ca, or none: then they are made")
+	}
+	if strings.HasPrefix(e.PeerURL, "http:") {
+		a.fail("etcd.peer_url", "%q is not https; ACs speak to each other by TLS only", e.PeerURL)
+	}
+	if len(e.Join) > 0 && e.PeerURL == "" {
+		a.fail("etcd.join", "needs peer_url beside it: where the others reach this AC")
+	}
+}
+
+func (a *applier) urls(key string, v *[]string, to *[]string) {
+	if v == nil {
+		return
+	}
+	for _, u := range *v {
+		var checked string
+		a.url(key, &u, &checked)
+		*to = append(*to, checked)
 	}
 }
 
@@ -189,16 +207,17 @@ func (a *applier) names(key string, v *[]string, to *[]string) {
 	*to = *v
 }
 
-func (a *applier) interfaces(key string, v *[]string, to *[]string) {
+func (a *applier) interfaces(key string, v *[]string, to *[]Fallback) {
 	if v == nil {
 		return
 	}
 	for _, n := range *v {
-		if !linkName.MatchString(n) || n == "lo" {
-			a.fail(key, "%q is not the name of an interface that leads somewhere", n)
+		f, err := ParseFallback(n)
+		if err != nil {
+			a.fail(key, "%v", err)
 		}
+		*to = append(*to, f)
 	}
-	*to = *v
 }
 
 // keys takes a list of OpenSSH lines, or the path of a file with such lines.

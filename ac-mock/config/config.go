@@ -8,7 +8,9 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -35,19 +37,39 @@ type Config struct {
 	AuthorizedKeys  []string      // OpenSSH lines: who gets in on every node
 	CertificateLife time.Duration // of a node's certificate; renewed at half of it
 
-	Names    []string // DNS names and addresses in the AC's certificate, for browsers
-	Fallback []string // interfaces on which 10.254.254.254 is held
+	Names    []string   // DNS names and addresses in the AC's certificate, for browsers
+	Fallback []Fallback // where 10.254.254.254 is held
 
 	Layers string // folder with layers of the operating system for nodes; empty: none
 
 	Etcd Etcd
 }
 
+// Fallback is an interface on which 10.254.254.254 is held. ACs that are on
+// one link have to call it the same: one of them at a time has the address.
+type Fallback struct{ Interface, Segment string }
+
+// ParseFallback reads INTERFACE or INTERFACE=SEGMENT.
+func ParseFallback(s string) (Fallback, error) {
+	link, segment, named := strings.Cut(s, "=")
+	if !linkName.MatchString(link) || link == "lo" {
+		return Fallback{}, fmt.Errorf("%q is not the name of an interface that leads somewhere", link)
+	}
+	if !named {
+		segment = link
+	}
+	if !gridName.MatchString(strings.ToLower(segment)) {
+		return Fallback{}, fmt.Errorf("%q is not the name of a segment; want 1 to 63 of a-z, 0-9, '-' and '.'", segment)
+	}
+	return Fallback{link, segment}, nil
+}
+
 // Etcd says where the AC's data is: in a member of its own, or in a cluster.
 type Etcd struct {
-	Name          string // of this member
-	PeerURL       string // https://IP:PORT where other members reach this one; empty: there are none
-	PeerCert      string // PEM files for PeerURL
+	Name          string   // of this member
+	PeerURL       string   // https://IP:PORT where other members reach this one; empty: there are none
+	Join          []string // peer URLs of members that have added this AC; asked while it has no data
+	PeerCert      string   // PEM files for PeerURL; empty: made in Peers
 	PeerKey       string
 	PeerCA        string
 	Endpoints     []string // an operator's own cluster; then there is no member of ours
@@ -74,6 +96,19 @@ func Default() Config {
 // the master key and not in DataDir: a copy of the data must not be worth an
 // admin.
 func (c Config) Operators() string { return filepath.Join(filepath.Dir(c.MasterKey), "operators") }
+
+// Peers is the folder with the certificates by which the ACs of a grid prove
+// themselves to each other. Its ca.key and ca.pem go to every AC, with the master key.
+func (c Config) Peers() string { return filepath.Join(filepath.Dir(c.MasterKey), "peers") }
+
+// PeerHost is where other ACs find this one; empty when there are none.
+func (c Config) PeerHost() string {
+	u, err := url.Parse(c.Etcd.PeerURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
 
 // RootKey is the file with the root's private key.
 func (c Config) RootKey() string { return filepath.Join(c.CAKey, "root.key") }

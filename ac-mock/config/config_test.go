@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ certificate_life = "1h"
 names = ["ac2.grid.example", "192.168.7.2"]
 
 [fallback]
-interfaces = ["eth0", "eth1"]
+interfaces = ["eth1", "eth2=dhcp"]
 
 [etcd]
 name = "two"
@@ -52,7 +53,7 @@ func TestParseWhole(t *testing.T) {
 	if c.CertificateLife != time.Hour || c.Etcd.CompactionAge != 30*time.Minute || c.Etcd.QuotaBytes != 1<<30 {
 		t.Errorf("times and sizes: %+v", c)
 	}
-	if len(c.AuthorizedKeys) != 1 || len(c.Fallback) != 2 || c.Etcd.Name != "two" || c.Etcd.PeerKey != "/etc/x/peer.key" {
+	if len(c.AuthorizedKeys) != 1 || !slices.Equal(c.Fallback, []Fallback{{"eth1", "eth1"}, {"eth2", "dhcp"}}) || c.Etcd.Name != "two" || c.Etcd.PeerKey != "/etc/x/peer.key" {
 		t.Errorf("lists and tables: %+v", c)
 	}
 }
@@ -78,7 +79,11 @@ func TestMistakes(t *testing.T) {
 		{"\nauthorized_keys = \"no/such\"", `ac.toml:2: authorized_keys: /t/no/such: open`},
 		{"[fallback]\n# x\ninterfaces = [\"lo\"]", `ac.toml:3: fallback.interfaces: "lo" is not the name`},
 		{"[etcd]\npeer_url = \"10.0.0.1\"", `ac.toml:2: etcd.peer_url: "10.0.0.1" is not a URL with a port`},
-		{"[etcd]\npeer_url = \"https://10.0.0.1:2380\"", `ac.toml:2: etcd.peer_url: needs peer_certificate`},
+		{"[etcd]\npeer_url = \"https://10.0.0.1:2380\"\npeer_ca = \"x\"", `ac.toml:2: etcd.peer_url: needs all of peer_certificate`},
+		{"[etcd]\npeer_url = \"http://10.0.0.1:2380\"", `ac.toml:2: etcd.peer_url: "http://10.0.0.1:2380" is not https`},
+		{"[etcd]\njoin = [\"https://10.0.0.1:2380\"]", `ac.toml:2: etcd.join: needs peer_url beside it`},
+		{"[etcd]\njoin = [\"10.0.0.1\"]\npeer_url = \"https://10.0.0.2:2380\"", `ac.toml:2: etcd.join: "10.0.0.1" is not a URL with a port`},
+		{"[fallback]\ninterfaces = [\"eth0=no way\"]", `ac.toml:2: fallback.interfaces: "no way" is not the name of a segment`},
 		{"etcd.quota_bytes = 5", `ac.toml:1: etcd.quota_bytes: is 5, want 16777216`},
 	} {
 		_, err := Parse("/t/ac.toml", []byte(c.text))

@@ -35,6 +35,7 @@ type file struct {
 	Etcd struct {
 		Name       *string   `toml:"name"`
 		PeerURL    *string   `toml:"peer_url"`
+		Join       *[]string `toml:"join"`
 		PeerCert   *string   `toml:"peer_certificate"`
 		PeerKey    *string   `toml:"peer_key"`
 		PeerCA     *string   `toml:"peer_ca"`
@@ -99,7 +100,7 @@ func known(key string) string {
 	tables := map[string][]string{
 		"":         {"authorized_keys", "ca_key", "certificate_life", "data_dir", "faults", "grid", "layers", "listen", "log_level", "master_key", "name", "names", "policy", "[etcd]", "[fallback]"},
 		"fallback": {"interfaces"},
-		"etcd":     {"client_ca", "client_certificate", "client_key", "compaction", "endpoints", "name", "peer_ca", "peer_certificate", "peer_key", "peer_url", "quota_bytes"},
+		"etcd":     {"client_ca", "client_certificate", "client_key", "compaction", "endpoints", "join", "name", "peer_ca", "peer_certificate", "peer_key", "peer_url", "quota_bytes"},
 	}
 	table, _, inTable := strings.Cut(key, ".")
 	if names, ok := tables[table]; ok && inTable {

@@ -1,7 +1,9 @@
 package fallback
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/mdlayher/packet"
@@ -33,6 +35,38 @@ func announce(link netlink.Link) error {
 		return fmt.Errorf("announce on %s: %w", ifi.Name, err)
 	}
 	return nil
+}
+
+// listen hears who else announces the address on an interface, until the
+// returned connection is closed.
+func (h *Holder) listen(link netlink.Link) (io.Closer, error) {
+	ifi := &net.Interface{Index: link.Attrs().Index, Name: link.Attrs().Name, HardwareAddr: link.Attrs().HardwareAddr}
+	c, err := packet.Listen(ifi, packet.Raw, etherTypeARP, nil)
+	if err != nil {
+		return nil, fmt.Errorf("listen for ARP on %s: %w", ifi.Name, err)
+	}
+	go func() {
+		frame := make([]byte, 1514)
+		for {
+			n, _, err := c.ReadFrom(frame)
+			if err != nil {
+				return
+			}
+			if foreign(frame[:n], ifi.HardwareAddr) && h.opt.Heard(ifi.Name) {
+				select {
+				case h.defend <- ifi.Name:
+				default: // it is announced already
+				}
+			}
+		}
+	}()
+	return c, nil
+}
+
+// foreign says whether an ARP frame is of somebody else who has the address.
+func foreign(f []byte, own net.HardwareAddr) bool {
+	const senderMAC, senderIP, end = 22, 28, 32
+	return len(f) >= end && net.IP(f[senderIP:end]).Equal(net.ParseIP(api.FallbackAddress)) && !bytes.Equal(f[senderMAC:senderIP], own)
 }
 
 var broadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}

@@ -37,6 +37,8 @@ type book struct {
 	pending  int
 	watchers map[chan struct{}]struct{}
 	revoke   func(api.NodeID)
+	own      string            // name of this AC
+	alive    func(string) bool // whether another AC is there
 }
 
 type entry struct {
@@ -55,8 +57,9 @@ type pointer struct {
 type presence struct {
 	Where  api.Whereabouts `json:"where"`
 	Seen   time.Time       `json:"seen"`
-	online bool
-	moved  bool // Where or online differ from what is in the store
+	At     string          `json:"at,omitempty"` // the AC that it has a session with
+	online bool            // that AC is this one
+	moved  bool            // Where or At differ from what is in the store
 	fresh  bool // only Seen does
 }
 
@@ -130,7 +133,10 @@ func (b *book) applySeen(id api.NodeID, kv store.KV) error {
 	if err := json.Unmarshal(kv.Value, &p); err != nil {
 		return fmt.Errorf("whereabouts of node %s in the store: %w", id, err)
 	}
-	if e := b.entry(id); !e.live.online && p.Seen.After(e.live.Seen) {
+	switch e := b.entry(id); {
+	case e.live.online && p.At != b.own:
+		e.live.moved = true // an AC that it has left noticed later than it came here
+	case !e.live.online && p.Seen.After(e.live.Seen):
 		e.live = p
 		b.changed()
 	}

@@ -39,6 +39,9 @@ func (b *book) seen(id api.NodeID, w api.Whereabouts, online bool, now time.Time
 	p := &e.live
 	if p.Where != w || p.online != online {
 		p.Where, p.online, p.moved = w, online, true
+		if p.At = ""; online {
+			p.At = b.own
+		}
 		b.changed()
 	}
 	p.Seen, p.fresh = now.UTC(), true

@@ -16,7 +16,8 @@
 //
 //	node/record/ID    enrol.Record        escrow/ID/GENERATION   sealed share and recovery key
 //	node/mac/MAC      → ID                node/seen/ID           where it was last
-//	node/key/SHA-256  → ID (device key)
+//	node/key/SHA-256  → ID (device key)   token/ID               enrol.Token
+//	operator/NAME     account
 package registry
 
 import (
@@ -52,9 +53,13 @@ type Options struct {
 	Policy         enrol.Policy
 	Limits         enrol.Limits // zero: enrol.DefaultLimits
 	Grid           string
-	AuthorizedKeys []string         // OpenSSH lines, for every node
-	KeepAudit      int              // most audit entries kept; 0: 100 000
-	Clock          func() time.Time // default time.Now
+	AuthorizedKeys []string // OpenSSH lines, for every node
+	// AC is the name of this one, and Alive says whether another one is there:
+	// a node is online while the AC that has its session is. Nil: none is.
+	AC        string
+	Alive     func(name string) bool
+	KeepAudit int              // most audit entries kept; 0: 100 000
+	Clock     func() time.Time // default time.Now
 	// Rand makes the shares, and names the audit entries. Default: the
 	// kernel's. It is read from many goroutines if the Registry was opened.
 	Rand io.Reader
@@ -63,7 +68,7 @@ type Options struct {
 
 // Times of the background work.
 const (
-	writeBackEvery = 15 * time.Second // whereabouts that changed
+	writeBackEvery = 3 * time.Second  // whereabouts that changed: other ACs show them
 	sumUpEvery     = 10 * time.Second // refusals
 	linkEvery      = time.Second      // audit entries, if there are new ones
 	lookEvery      = 10 * time.Second // for audit entries that another AC left behind
@@ -122,6 +127,7 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 		refusals: make(chan refusal, refusalQueue), more: make(chan struct{}, 1),
 	}
 	r.book, r.late = newBook(r.revoked.add), newWriter(r)
+	r.book.own, r.book.alive = o.AC, o.Alive
 	var err error
 	if r.decoy, err = newDecoy(o.Seal); err != nil {
 		return nil, err
@@ -147,6 +153,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Alive == nil {
+		o.Alive = func(string) bool { return false }
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Reader

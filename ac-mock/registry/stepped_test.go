@@ -299,7 +299,7 @@ func TestSettleIsInTime(t *testing.T) {
 	}
 	g.now = g.now.Add(linkEvery)
 	next = r.Settle(t.Context())
-	if want := g.now.Add(sumUpEvery - linkEvery); !next.Equal(want) {
+	if want := g.now.Add(writeBackEvery - linkEvery); !next.Equal(want) {
 		t.Errorf("next at %v, want %v", next, want)
 	}
 	if c, err := r.AuditChain(t.Context(), 0); err != nil || c.Waiting != 0 || c.Head.Seq == 0 {

@@ -27,7 +27,7 @@ func (b *book) view() []api.Node {
 	nodes := make([]api.Node, 0, len(b.nodes))
 	for _, e := range b.nodes {
 		if e.modified > 0 {
-			nodes = append(nodes, e.view())
+			nodes = append(nodes, b.show(e))
 		}
 	}
 	slices.SortFunc(nodes, func(x, y api.Node) int { return strings.Compare(string(x.ID), string(y.ID)) })
@@ -37,10 +37,11 @@ func (b *book) view() []api.Node {
 func (b *book) viewOne(id api.NodeID) api.Node {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return b.nodes[id].view()
+	return b.show(b.nodes[id])
 }
 
-func (e *entry) view() api.Node {
+// show is what an operator sees; b.mu is held.
+func (b *book) show(e *entry) api.Node {
 	n := api.Node{
 		ID: e.record.ID, MAC: e.record.ID.MAC(), Name: e.record.Hostname, State: e.record.State, Reason: e.record.Reason,
 		Phase: e.live.Where.Phase, Way: e.live.Where.Way, Address: e.live.Where.Address,
@@ -48,7 +49,7 @@ func (e *entry) view() api.Node {
 	if len(e.record.Device) > 0 {
 		n.Fingerprint = api.Fingerprint(e.record.Device)
 	}
-	if n.Phase == managed && !e.live.online {
+	if n.Phase == managed && !e.live.online && (e.live.At == "" || e.live.At == b.own || !b.alive(e.live.At)) {
 		n.Phase = "offline"
 	}
 	if c := e.record.Certificate; c != nil {

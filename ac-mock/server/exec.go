@@ -35,7 +35,14 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		s.trouble(w, r, err)
 		return
 	}
-	actor, _ := s.identity(r)
+	actor, relayed, _ := s.caller(r)
+	switch online := s.hub.Online(node.ID); {
+	case !online && relayed:
+		fail(w, http.StatusMisdirectedRequest, "", hub.ErrOffline)
+		return
+	case !online && s.elsewhere(w, r, id, req):
+		return
+	}
 	if s.hub.Online(node.ID) { // a command is root on the node: its entry is there before it runs
 		what := fmt.Sprintf("job %s: %s with %d arguments", id, req.Argv[0], len(req.Argv)-1)
 		if err := s.opt.Registry.Note(r.Context(), actor.String(), "exec", node.ID, what); err != nil {

@@ -189,7 +189,7 @@ func (s *Server) arm(w http.ResponseWriter, r *http.Request) {
 		fail(w, status, "g8os fault list shows what there is", err)
 		return
 	}
-	actor, _ := s.identity(r)
+	actor, _, _ := s.caller(r)
 	what := fmt.Sprintf("%s armed for %d ms (0: until cleared), nodes %v", armed.Name, armed.ForMS, armed.Nodes)
 	if err := s.opt.Registry.Note(r.Context(), actor.String(), "fault", "", what); err != nil {
 		s.opt.Log.Error("fault not audited", "fault", armed.Name, "error", err)
@@ -238,7 +238,7 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "g8os fault list shows what there is", err)
 		return
 	}
-	actor, _ := s.identity(r)
+	actor, _, _ := s.caller(r)
 	s.opt.Log.Warn("faults cleared", "faults", cleared, "actor", actor.String())
 	reply(w, http.StatusOK, s.opt.Faults.List(s.opt.Clock()))
 }

@@ -77,7 +77,7 @@ func (s *Server) node(w http.ResponseWriter, r *http.Request) {
 // change makes a handler of something that changes one node.
 func (s *Server) change(do func(ctx context.Context, actor, ref string) (api.Node, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		actor, _ := s.identity(r)
+		actor, _, _ := s.caller(r)
 		n, err := do(r.Context(), actor.String(), r.PathValue("id"))
 		if err != nil {
 			s.trouble(w, r, err)

@@ -73,9 +73,20 @@ const (
 	PathRelease    = "/api/nodes/{id}/release"    // POST; out of quarantine
 	PathExec       = "/api/nodes/{id}/exec"       // POST ExecRequest; answers ExecEvent lines (NDJSON) as they happen
 	PathAudit      = "/api/audit"                 // GET; ?node= filters; newest last
+	PathAuditChain = "/api/audit/chain"           // GET ?after=; answers AuditChain
+	PathRecovery   = "/api/nodes/{id}/recovery"   // POST ?again=1; answers Recovery
+	PathTokens     = "/api/tokens"                // GET []JoinToken; POST TokenRequest, answers TokenMade
+	PathToken      = "/api/tokens/{id}"           // DELETE; answers JoinToken
+	PathOperators  = "/api/operators"             // GET []Operator; POST OperatorRequest, answers OperatorMade
+	PathOperator   = "/api/operators/{id}"        // DELETE; answers Operator
 	PathFaults     = "/api/faults"                // GET, POST Fault, DELETE ?name=
 	PathRotations  = "/api/rotations"             // GET []Rotation; POST RotateRequest, answers Rotation
 	PathRotation   = "/api/rotations/{kind}/{do}" // POST; do is pause or resume
+	PathACs        = "/api/acs"                   // GET []AC; POST NewAC, answers AC
+	PathAC         = "/api/acs/{name}"            // DELETE; it is a member no longer
+	PathACDrain    = "/api/acs/{name}/drain"      // POST, DELETE to undo; answers AC
+	PathBackup     = "/api/backup"                // GET; a file for g8os restore
+	PathMetrics    = "/metrics"                   // GET; Prometheus' text format (ac-mock/METRICS.md)
 	PathHealth     = "/healthz"                   // GET, no certificate needed
 	PathReady      = "/readyz"                    // GET, no certificate needed
 )

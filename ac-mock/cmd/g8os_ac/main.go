@@ -23,6 +23,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/config"
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
+	"github.com/g8os/g8os/ac-mock/store/etcd"
 )
 
 const description = `The agent controller of a grid.
@@ -49,7 +50,7 @@ type overrides struct {
 	Listen   *string   `help:"ADDRESS:PORT to listen on." placeholder:"ADDR"`
 	DataDir  *string   `help:"Folder for data." placeholder:"DIR"`
 	Policy   *string   `help:"open or approve." enum:"open,approve" placeholder:"POLICY"`
-	Fallback *[]string `help:"Interfaces on which to hold 10.254.254.254." placeholder:"IF"`
+	Fallback *[]string `help:"Interfaces on which to hold 10.254.254.254, each as IF or IF=SEGMENT." placeholder:"IF"`
 	Layers   *string   `help:"Folder with layers of the operating system (tools.squashfs) for nodes." placeholder:"DIR"`
 	Faults   *bool     `help:"Let faults be armed."`
 	LogLevel *string   `help:"debug, info, warn or error." placeholder:"LEVEL"`
@@ -113,6 +114,12 @@ func remedyOf(err error) string {
 		return "this machine does not have that address: correct listen"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root, or choose folders and a port that this user may use"
+	case errors.Is(err, etcd.ErrNotMember):
+		return "say to an AC of the grid that this one may join (g8os ac add NAME PEER-URL), and start it again"
+	case errors.Is(err, etcd.ErrRemoved):
+		return "to let it in again: move its data_dir away, g8os ac add it, and start it with etcd.join"
+	case errors.Is(err, errKeysFirst):
+		return "copy the master key and the folder peers (ca.key, ca.pem) from an AC of the grid, by a way that nobody overhears; or, to found a grid of its own, leave etcd.join out"
 	case errors.Is(err, syscall.ENOSPC):
 		return "the disk is full: make room"
 	}
@@ -138,7 +145,16 @@ func (o overrides) over(c config.Config) (config.Config, error) {
 	set(&c.Listen, o.Listen)
 	set(&c.DataDir, o.DataDir)
 	set(&c.Policy, o.Policy)
-	set(&c.Fallback, o.Fallback)
+	if o.Fallback != nil {
+		c.Fallback = nil
+		for _, text := range *o.Fallback {
+			f, err := config.ParseFallback(text)
+			if err != nil {
+				return c, &config.Error{Key: "--fallback", Want: err.Error()}
+			}
+			c.Fallback = append(c.Fallback, f)
+		}
+	}
 	set(&c.Layers, o.Layers)
 	set(&c.Faults, o.Faults)
 	if o.LogLevel != nil {

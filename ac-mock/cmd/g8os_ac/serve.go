@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/ca"
+	"github.com/g8os/g8os/ac-mock/cluster"
 	"github.com/g8os/g8os/ac-mock/config"
 	"github.com/g8os/g8os/ac-mock/enrol"
 	"github.com/g8os/g8os/ac-mock/fallback"
@@ -33,6 +35,8 @@ type controller struct {
 	store    store.Store
 	ca       *ca.CA
 	registry *registry.Registry
+	cluster  *cluster.Cluster
+	sessions atomic.Pointer[func() int] // how many there are, once there is a port
 }
 
 // open opens everything that an AC keeps, and makes what is not there yet.
@@ -45,6 +49,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (ac *control
 	}()
 	// Flags may have moved the data to where the key is.
 	if err := keyfile.Outside(cfg.MasterKey, cfg.DataDir); err != nil {
+		return ac, err
+	}
+	if err := joining(cfg); err != nil {
 		return ac, err
 	}
 	sealer, created, err := seal.Load(seal.Options{File: cfg.MasterKey, DataDir: cfg.EtcdDir()})
@@ -63,9 +70,10 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (ac *control
 	}); err != nil {
 		return ac, err
 	}
+	ac.cluster = ac.others(log)
 	if ac.registry, err = registry.Open(ctx, registry.Options{
 		Store: ac.store, Seal: sealer, CA: ac.ca, Policy: enrol.Policy{Mode: enrol.Mode(cfg.Policy)},
-		Grid: cfg.Grid, AuthorizedKeys: cfg.AuthorizedKeys, Log: log,
+		Grid: cfg.Grid, AuthorizedKeys: cfg.AuthorizedKeys, AC: cfg.Name, Alive: ac.cluster.Alive, Log: log,
 	}); err != nil {
 		return ac, err
 	}
@@ -81,9 +89,12 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (store.
 		}
 		return etcd.Dial(ctx, etcd.DialOptions{Endpoints: e.Endpoints, TLS: t, Log: log})
 	}
+	peers, err := peerTLS(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return etcd.Open(ctx, etcd.Options{
-		Dir: cfg.EtcdDir(), Name: e.Name, PeerURL: e.PeerURL,
-		PeerTLS:    etcd.PeerTLS{Certificate: e.PeerCert, Key: e.PeerKey, CA: e.PeerCA},
+		Dir: cfg.EtcdDir(), Name: e.Name, PeerURL: e.PeerURL, PeerTLS: peers, Join: e.Join,
 		QuotaBytes: e.QuotaBytes, Keep: e.CompactionAge, Log: log,
 	})
 }
@@ -126,7 +137,11 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 			}
 		})
 	}
+	sessions := srv.Sessions
+	ac.sessions.Store(&sessions)
 	part("server", func() error { return srv.Run(ctx) })
+	part("other ACs", func() error { return ac.cluster.Run(ctx) })
+	part("membership", func() error { return ac.removed(ctx) })
 	part("listener", func() error { return srv.Serve(l) })
 	if len(cfg.Fallback) > 0 {
 		part("fallback", func() error { return ac.fallback(srv, l, log).Run(ctx) })
@@ -153,21 +168,36 @@ func (ac *controller) server(log *slog.Logger) (*server.Server, error) {
 	}
 	return server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
-		Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
+		Cluster: ac.cluster, Peer: ac.peerClient(), Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed, Log: log,
 	}), nil
 }
 
+// fallback holds 10.254.254.254. Where other ACs may be on the link too, it is
+// held in turn, and the kernel is to remove it should this AC be killed.
 func (ac *controller) fallback(srv *server.Server, l net.Listener, log *slog.Logger) *fallback.Holder {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	addr := net.JoinHostPort(api.FallbackAddress, port)
-	return fallback.New(fallback.Options{
-		Interfaces: ac.cfg.Fallback,
-		Listen:     func(device string) (net.Listener, error) { return server.ListenOn(context.Background(), device, addr) },
-		Serve:      srv.Serve,
-		Log:        log,
-	})
+	o := fallback.Options{
+		Listen: func(device string) (net.Listener, error) { return server.ListenOn(context.Background(), device, addr) },
+		Serve:  srv.Serve,
+		Log:    log,
+	}
+	segments := map[string]string{}
+	for _, f := range ac.cfg.Fallback {
+		o.Interfaces, segments[f.Interface] = append(o.Interfaces, f.Interface), f.Segment
+	}
+	if ac.cfg.Etcd.PeerURL != "" || len(ac.cfg.Etcd.Endpoints) > 0 {
+		o.Held = func(device string) bool { return ac.cluster.Held(segments[device]) }
+		o.Heard = func(device string) bool { return ac.cluster.Heard(segments[device]) }
+		o.Changed, o.Lifetime = ac.cluster.Turns(), heldWithoutUs
+	}
+	return fallback.New(o)
 }
+
+// heldWithoutUs is how long 10.254.254.254 outlives an AC that is killed: about
+// as long as its lease.
+const heldWithoutUs = 6 * time.Second
 
 // trust is the CA as the server wants it.
 type trust struct {
@@ -199,6 +229,14 @@ func failed(err error) (status int, remedy string, ok bool) {
 		return http.StatusNotFound, "g8os nodes lists the nodes", true
 	case errors.Is(err, registry.ErrState):
 		return http.StatusConflict, "g8os node show NODE says where it stands", true
+	case errors.Is(err, cluster.ErrUnknown), errors.Is(err, cluster.ErrExists):
+		return http.StatusConflict, "g8os ac list lists the ACs", true
+	case errors.Is(err, cluster.ErrLast):
+		return http.StatusConflict, "add another AC first (g8os ac add)", true
+	case errors.Is(err, cluster.ErrForeign):
+		return http.StatusConflict, "etcd.peer_url in ac.toml is where other ACs reach this one; the operator of an etcd cluster of his own sees to its members", true
+	case errors.Is(err, store.ErrUnavailable):
+		return http.StatusServiceUnavailable, "most of the ACs have to be there for anything to be changed: g8os ac list; start those that are down. Nothing was changed; what runs goes on", true
 	}
 	return 0, "", false
 }

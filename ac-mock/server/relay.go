@@ -1,0 +1,132 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// onBehalf is the header by which an AC says for which operator it asks
+// another one. It counts only beside an AC's own client certificate: ACs trust
+// each other, they have the same keys.
+const onBehalf = "G8os-Operator"
+
+// relayWithin bounds how long another AC may take to begin its answer.
+const relayWithin = 5 * time.Second
+
+// caller is who a request is of: its certificate's, or the operator for whom
+// another AC asks.
+func (s *Server) caller(r *http.Request) (id api.Identity, relayed, ok bool) {
+	id, ok = s.identity(r)
+	if !ok || id.Role != api.RoleAC {
+		return id, false, ok
+	}
+	u, err := url.Parse(r.Header.Get(onBehalf))
+	if err != nil {
+		return id, true, false
+	}
+	id, err = api.ParseIdentity([]*url.URL{u})
+	return id, true, err == nil && id.Grid == s.opt.Grid && id.Role == api.RoleOperator
+}
+
+// elsewhere has another AC do what is about a node without a session here, and
+// says whether one did. An AC without that session either answers 421.
+func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, job string, body any) bool {
+	actor, relayed, _ := s.caller(r)
+	if s.opt.Cluster == nil || s.opt.Peer == nil || relayed {
+		return false
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return false
+	}
+	q := r.URL.Query()
+	q.Set("job", job)
+	for _, p := range s.opt.Cluster.Others() {
+		target := strings.TrimSuffix(p.URL, "/") + r.URL.EscapedPath() + "?" + q.Encode()
+		res, err := s.askPeer(r.Context(), target, actor, text)
+		if err != nil {
+			s.opt.Log.Debug("relay failed", "ac", p.Name, "error", err)
+			continue
+		}
+		if res.StatusCode == http.StatusMisdirectedRequest {
+			_ = res.Body.Close()
+			continue
+		}
+		s.opt.Log.Info("relayed", "path", r.URL.Path, "ac", p.Name, "actor", actor.String())
+		passOn(w, res)
+		return true
+	}
+	return false
+}
+
+// askPeer asks another AC. The answer may go on for as long as ctx.
+func (s *Server) askPeer(ctx context.Context, target string, actor api.Identity, body []byte) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(relayWithin, func() { cancel(errors.New("it does not answer")) })
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		cancel(err)
+		return nil, err
+	}
+	req.Header.Set(onBehalf, actor.String())
+	res, err := s.opt.Peer.Do(req)
+	if !late.Stop() && err == nil {
+		_ = res.Body.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		cancel(err)
+		return nil, err
+	}
+	res.Body = ended{res.Body, cancel}
+	return res, nil
+}
+
+// ended is a body that ends its request's context when it is closed.
+type ended struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (e ended) Close() error {
+	defer e.cancel(nil)
+	return e.ReadCloser.Close()
+}
+
+// passOn copies another AC's answer as it comes. One that breaks off breaks off
+// here too: its reader must not take it for whole.
+func passOn(w http.ResponseWriter, res *http.Response) {
+	defer res.Body.Close()
+	for _, h := range []string{"Content-Type", "Cache-Control"} {
+		w.Header().Set(h, res.Header.Get(h))
+	}
+	c := http.NewResponseController(w)
+	_ = c.SetWriteDeadline(time.Time{})
+	_ = c.SetReadDeadline(time.Time{})
+	w.WriteHeader(res.StatusCode)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := res.Body.Read(buf)
+		if n > 0 {
+			if _, failed := w.Write(buf[:n]); failed != nil {
+				return
+			}
+			_ = c.Flush()
+		}
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
