@@ -56,7 +56,7 @@ type found struct {
 	by   invariant.Name // empty: nothing was violated
 	text string
 	at   time.Duration // of the grid, since its schedule began
-	cost time.Duration // of the machine
+	cost time.Duration // of the machine: of its processors for a simulated grid, from up to down for a lab
 }
 
 // live lets a grid live through a schedule until something is violated.
