@@ -173,12 +173,15 @@ func reachesAC(ctx context.Context, f *faulty) {
 	Expect(text).To(And(ContainSubstring("20 received, 0% packet loss"), Not(ContainSubstring("duplicates"))))
 }
 
+// moved is a card that goes, and another one that comes in its place.
+var moved = trial{"move on=office-2 to=isolated", func(ctx context.Context, f *faulty, _ facts.Applied) {
+	f.reaches(ctx, "office-2", "managed by fallback", way("fallback"))
+}, func(ctx context.Context, f *faulty) {
+	f.reaches(ctx, "office-2", "managed as configured", way("configured"))
+}}
+
 var nodeTrials = []trial{
-	{"move on=office-2 to=isolated", func(ctx context.Context, f *faulty, _ facts.Applied) {
-		f.reaches(ctx, "office-2", "managed by fallback", way("fallback"))
-	}, func(ctx context.Context, f *faulty) {
-		f.reaches(ctx, "office-2", "managed as configured", way("configured"))
-	}},
+	moved,
 	{"cable on=office-2", func(ctx context.Context, f *faulty, _ facts.Applied) {
 		Expect(f.inside(ctx, "office-2", "ip", "-o", "link", "show", "dev", "eth0")).To(ContainSubstring("NO-CARRIER"))
 	}, func(ctx context.Context, f *faulty) {
@@ -205,6 +208,7 @@ var nodeTrials = []trial{
 	}, func(ctx context.Context, f *faulty) {
 		Expect(f.core(ctx, "office-2").Argv).To(ContainElement("own"))
 	}},
+	moved, // also now that g8os_core was started again, and finds on record what was on the old card
 	{"disk-read-only on=office-2", func(ctx context.Context, f *faulty, _ facts.Applied) {
 		r, err := f.Node("office-2").Exec(ctx, "touch", "/etc/g8os/trial")
 		ok(err)

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"strings"
+	"syscall"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -132,6 +133,13 @@ var _ = Describe("interfaces", netns, vm, func() {
 			g.reaches(ctx, "node", "notices", func(s lab.Status) bool { return s.Phase == "network" })
 			ok(g.Node("node").Plug(ctx, 0))
 			g.reaches(ctx, "node", "managed as before", by(want, bare(before.Address)))
+
+			By("while no g8os_core runs")
+			ok(g.Node("node").KillCore(ctx, syscall.SIGKILL))
+			ok(g.Node("node").Unplug(ctx, 0))
+			ok(g.Node("node").Plug(ctx, 0))
+			ok(g.Node("node").StartCore(ctx))
+			g.reaches(ctx, "node", "managed by the next one", by(want, bare(before.Address)))
 		},
 		Entry("as net.toml says", officeOnly, "configured", patience),
 		Entry("with a lease", dhcpOnly, "dhcp", patience),
