@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/core/api"
 )
@@ -163,4 +164,25 @@ func (c *CA) keepIssuing(ctx context.Context) {
 	if err != nil {
 		c.o.Log.Warn("the issuing CA has to be replaced", "days_left", int(t.issuer.NotAfter.Sub(now).Hours()/24), "err", err)
 	}
+}
+
+// Sealed returns what is sealed in a key under Prefix: the key of an issuing
+// CA, for keyIssuing also while it is the next one.
+func Sealed(kv store.KV) (r seal.Record, ok bool, err error) {
+	if kv.Key != keyIssuing && kv.Key != keyNext {
+		return r, false, nil
+	}
+	var i issuing
+	if err := json.Unmarshal(kv.Value, &i); err != nil {
+		return r, false, fmt.Errorf("%s: %w", kv.Key, err)
+	}
+	cert, err := x509.ParseCertificate(i.Certificate)
+	if err != nil {
+		return r, false, fmt.Errorf("%s: %w", kv.Key, err)
+	}
+	put := func(envelope []byte) ([]byte, error) {
+		i.Key = envelope
+		return json.Marshal(i)
+	}
+	return seal.Record{Envelope: i.Key, Label: keyIssuing, Generation: generation(cert.SerialNumber), Put: put}, true, nil
 }

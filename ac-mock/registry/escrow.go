@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"github.com/g8os/g8os/ac-mock/enrol"
 	"github.com/g8os/g8os/ac-mock/seal"
@@ -14,7 +17,20 @@ import (
 const shareSize = 32
 
 func escrowKey(id api.NodeID, generation uint32) string {
-	return fmt.Sprintf("escrow/%s/%010d", id, generation)
+	return fmt.Sprintf("%s%s/%010d", PrefixSealed, id, generation)
+}
+
+// PrefixSealed is what the keys begin with under which sealed secrets lie.
+const PrefixSealed = "escrow/"
+
+// Sealed returns what is sealed in a key under PrefixSealed.
+func Sealed(kv store.KV) (r seal.Record, ok bool, err error) {
+	_, text, _ := strings.Cut(strings.TrimPrefix(kv.Key, PrefixSealed), "/")
+	g, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return r, false, fmt.Errorf("%s: it ends in no generation: %w", kv.Key, err)
+	}
+	return seal.Record{Envelope: kv.Value, Label: kv.Key, Generation: g, Put: func(b []byte) ([]byte, error) { return b, nil }}, true, nil
 }
 
 // secrets is what lies in escrow for one generation.
@@ -92,14 +108,20 @@ func (r *Registry) unlocked(ctx context.Context, o enrol.Outcome) (u api.Unlocke
 // does.
 type decoy struct {
 	seal     *seal.Sealer
-	envelope []byte
+	envelope atomic.Pointer[[]byte]
 }
 
 const decoyKey = "escrow/decoy"
 
-func newDecoy(s *seal.Sealer) (decoy, error) {
-	envelope, err := s.Seal(decoyKey, 0, make(api.Secret, 2*shareSize))
-	return decoy{seal: s, envelope: envelope}, err
+// renew seals it, under the master key that seals now.
+func (d *decoy) renew() error {
+	envelope, err := d.seal.Seal(decoyKey, 0, make(api.Secret, 2*shareSize))
+	d.envelope.Store(&envelope)
+	return err
 }
 
-func (d decoy) open() { _, _ = d.seal.Open(decoyKey, 0, d.envelope) }
+func (d *decoy) open() {
+	if _, err := d.seal.Open(decoyKey, 0, *d.envelope.Load()); err != nil { // its master key is gone by now
+		_ = d.renew()
+	}
+}

@@ -128,8 +128,8 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 	}
 	r.book, r.late = newBook(r.revoked.add), newWriter(r)
 	r.book.own, r.book.alive = o.AC, o.Alive
-	var err error
-	if r.decoy, err = newDecoy(o.Seal); err != nil {
+	r.decoy.seal = o.Seal
+	if err := r.decoy.renew(); err != nil {
 		return nil, err
 	}
 	if err := r.Reload(ctx); err != nil {

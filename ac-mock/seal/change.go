@@ -16,6 +16,24 @@ func Name(key api.Secret) (KeyID, error) {
 	return idOf(key)
 }
 
+// Find returns the id that is written so, if its key is here; zero otherwise.
+func (s *Sealer) Find(id string) KeyID {
+	for _, m := range s.keys() {
+		if m.id.String() == id {
+			return m.id
+		}
+	}
+	return KeyID{}
+}
+
+// Record is a sealed secret as it lies in a store.
+type Record struct {
+	Envelope   []byte
+	Label      string                       // the record key that it is sealed for
+	Generation uint64                       // and the generation
+	Put        func([]byte) ([]byte, error) // the stored value with another envelope in it
+}
+
 // Has says whether records that are sealed under a key can be opened.
 func (s *Sealer) Has(id KeyID) bool {
 	return slices.ContainsFunc(s.keys(), func(m masterKey) bool { return m.id == id })

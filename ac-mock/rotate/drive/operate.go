@@ -1,0 +1,191 @@
+package drive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/g8os/g8os/ac-mock/rotate"
+	"github.com/g8os/g8os/ac-mock/store"
+	"github.com/g8os/g8os/core/api"
+)
+
+// Start begins a rotation. Errors wrap ErrKind, ErrRunning, ErrNodes, or what
+// the book says of a node that it does not know; then nothing has changed.
+func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (api.Rotation, error) {
+	first := rotate.First(r.Kind)
+	if first == "" {
+		return api.Rotation{}, fmt.Errorf("rotate %q: %w: there are %v", r.Kind, ErrKind, api.RotateKinds())
+	}
+	ids, err := d.meant(ctx, r)
+	if err != nil {
+		return api.Rotation{}, err
+	}
+	last, err := d.find(ctx, r.Kind)
+	if err != nil && !errors.Is(err, ErrKind) {
+		return api.Rotation{}, err
+	}
+	if last.ID != "" && last.Done.IsZero() {
+		return api.Rotation{}, fmt.Errorf("rotate %s: %w: %s began at %s", r.Kind, ErrRunning, last.ID, last.Started.Format("2006-01-02 15:04:05 UTC"))
+	}
+	random := make([]byte, 4)
+	if _, err := io.ReadFull(d.o.Rand, random); err != nil {
+		return api.Rotation{}, err
+	}
+	now := d.o.Clock().UTC()
+	c := rotate.Campaign{
+		ID: fmt.Sprintf("%s-%s-%x", r.Kind, now.Format("20060102T150405"), random), Kind: r.Kind,
+		Started: now, By: actor, Stage: first, Staged: now,
+	}
+	// The nodes come before the campaign: without it they mean nothing.
+	if err := d.begin(ctx, c, ids); err != nil {
+		return api.Rotation{}, fmt.Errorf("rotate %s: %w", r.Kind, err)
+	}
+	if err := d.o.Book.Note(ctx, actor, "rotate", "", fmt.Sprintf("%s: %d nodes", c.ID, len(ids))); err != nil {
+		return api.Rotation{}, err
+	}
+	if err := d.write(ctx, c, last.modified); err != nil {
+		return api.Rotation{}, d.changed(r.Kind, err)
+	}
+	d.soon()
+	return d.show(ctx, c)
+}
+
+// changed says what a conflict means to an operator.
+func (d *Driver) changed(k api.RotateKind, err error) error {
+	if errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("rotate %s: %w: another operator or AC was first", k, ErrRunning)
+	}
+	return fmt.Errorf("rotate %s: %w", k, err)
+}
+
+// meant are the nodes of a request.
+func (d *Driver) meant(ctx context.Context, r api.RotateRequest) (ids []api.NodeID, err error) {
+	switch {
+	case !r.Kind.OfNodes() && len(r.Nodes) > 0:
+		return nil, fmt.Errorf("rotate %s: %w: it is the ACs', name no nodes", r.Kind, ErrNodes)
+	case !r.Kind.OfNodes():
+		return nil, nil
+	case len(r.Nodes) == 0:
+		ids = d.o.Book.Enrolled()
+	}
+	for _, ref := range r.Nodes {
+		n, err := d.o.Book.Node(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if n.State != api.NodeEnrolled {
+			return nil, fmt.Errorf("rotate %s of node %s: %w: it is %s", r.Kind, ref, ErrNodes, n.State)
+		}
+		ids = append(ids, n.ID)
+	}
+	if len(ids) == 0 {
+		return nil, fmt.Errorf("rotate %s: %w: no node is enrolled", r.Kind, ErrNodes)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
+func (d *Driver) find(ctx context.Context, k api.RotateKind) (held, error) {
+	all, err := d.campaigns(ctx)
+	if err != nil {
+		return held{}, err
+	}
+	for _, h := range all {
+		if h.Kind == k {
+			return h, nil
+		}
+	}
+	return held{}, fmt.Errorf("rotation of %s: %w: there has been none", k, ErrKind)
+}
+
+// Pause has nobody asked any more until Resume; who was asked goes on.
+func (d *Driver) Pause(ctx context.Context, actor string, k api.RotateKind) (api.Rotation, error) {
+	return d.set(ctx, actor, k, true)
+}
+
+// Resume undoes Pause.
+func (d *Driver) Resume(ctx context.Context, actor string, k api.RotateKind) (api.Rotation, error) {
+	return d.set(ctx, actor, k, false)
+}
+
+func (d *Driver) set(ctx context.Context, actor string, k api.RotateKind, paused bool) (api.Rotation, error) {
+	h, err := d.find(ctx, k)
+	switch {
+	case err != nil:
+		return api.Rotation{}, err
+	case !h.Done.IsZero():
+		return api.Rotation{}, fmt.Errorf("rotation of %s: %w: %s is over", k, ErrKind, h.ID)
+	case h.Paused == paused:
+		return d.show(ctx, h.Campaign)
+	}
+	what := map[bool]string{true: "pause", false: "resume"}[paused]
+	if err := d.o.Book.Note(ctx, actor, "rotate", "", h.ID+": "+what); err != nil {
+		return api.Rotation{}, err
+	}
+	h.Paused = paused
+	if err := d.write(ctx, h.Campaign, h.modified); err != nil {
+		return api.Rotation{}, d.changed(k, err)
+	}
+	d.soon()
+	return d.show(ctx, h.Campaign)
+}
+
+// Status shows the last rotation of each kind that has had one.
+func (d *Driver) Status(ctx context.Context) ([]api.Rotation, error) {
+	all, err := d.campaigns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := []api.Rotation{}
+	for _, k := range api.RotateKinds() {
+		for _, h := range all {
+			if h.Kind != k {
+				continue
+			}
+			r, err := d.show(ctx, h.Campaign)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, r)
+		}
+	}
+	return list, nil
+}
+
+// show is a campaign as an operator sees it.
+func (d *Driver) show(ctx context.Context, c rotate.Campaign) (api.Rotation, error) {
+	r := api.Rotation{ID: c.ID, Kind: c.Kind, Started: c.Started, By: c.By, Paused: c.Paused, Counts: map[api.RotateState]int{}}
+	if !c.Done.IsZero() {
+		r.Done = &c.Done
+	}
+	add := func(h api.RotateHolder) {
+		r.Counts[h.State]++
+		if h.State != api.RotateRemoved {
+			r.Holders = append(r.Holders, h)
+		}
+	}
+	entries, err := d.entries(ctx, c)
+	if err != nil {
+		return r, err
+	}
+	for id, e := range entries {
+		f := d.fact(id)
+		add(api.RotateHolder{Node: id, Name: f.Name, State: rotate.State(c.Kind, e, f), Why: rotate.Why(e, f)})
+	}
+	if !c.Kind.OfNodes() {
+		acs, err := d.acs(ctx)
+		if err != nil {
+			return r, err
+		}
+		for _, a := range acs {
+			state, why := rotate.ACState(c, a, d.o.Clock())
+			add(api.RotateHolder{Name: "AC " + a.Name, State: state, Why: why})
+		}
+	}
+	slices.SortFunc(r.Holders, func(a, b api.RotateHolder) int { return strings.Compare(a.Name+string(a.Node), b.Name+string(b.Node)) })
+	return r, nil
+}
