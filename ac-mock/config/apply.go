@@ -167,8 +167,8 @@ func (a *applier) policy(key string, v *string, to *string) {
 	if v == nil {
 		return
 	}
-	if *v != "open" && *v != "approve" {
-		a.fail(key, "%q is not a policy; want open (first come is enrolled) or approve (an operator decides)", *v)
+	if *v != "open" && *v != "approve" && *v != "token" {
+		a.fail(key, "%q is not a policy; want open (first come is enrolled), approve (an operator decides) or token (who brings a join token is enrolled)", *v)
 	}
 	*to = *v
 }

@@ -33,7 +33,7 @@ type Config struct {
 	MasterKey string // file with the key that all secrets are sealed under; not in DataDir
 	CAKey     string // folder with the root's private key; not in DataDir
 
-	Policy          string        // open | approve: what happens to a machine never seen before
+	Policy          string        // open | approve | token: what happens to a machine never seen before
 	AuthorizedKeys  []string      // OpenSSH lines: who gets in on every node
 	CertificateLife time.Duration // of a node's certificate; renewed at half of it
 

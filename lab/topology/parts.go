@@ -63,7 +63,7 @@ func (r *reader) ac(key string, n *yaml.Node) AC {
 	a := AC{line: n.Line}
 	r.object(key, n, map[string]field{
 		"name":   r.text(&a.Name, "a name"),
-		"policy": r.text(&a.Policy, "open or approve"),
+		"policy": r.text(&a.Policy, "open, approve or token"),
 		"fallback": func(key string, n *yaml.Node) {
 			a.Fallback = new(bool)
 			r.flag(a.Fallback)(key, n)

@@ -58,7 +58,7 @@ type DHCP struct {
 type AC struct {
 	Name   string `yaml:"name"`
 	Legs   []Leg  `yaml:"legs"`
-	Policy string `yaml:"policy"` // open | approve; default open
+	Policy string `yaml:"policy"` // open | approve | token; default open
 	// Fallback puts 10.254.254.254 on every leg; default: it does.
 	Fallback *bool `yaml:"fallback"`
 	// Layers makes it give nodes the tools layer of the image; default: it does not.

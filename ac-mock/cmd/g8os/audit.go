@@ -2,22 +2,29 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
 
+	"github.com/g8os/g8os/ac-mock/audit/chain"
 	"github.com/g8os/g8os/core/api"
 )
 
 type auditCmd struct {
+	List   auditListCmd   `cmd:"" default:"withargs" help:"List decisions (also without the word list)."`
+	Verify auditVerifyCmd `cmd:"" help:"Check that nothing in the audit was changed, dropped, added or put in another order."`
+}
+
+type auditListCmd struct {
 	Node   string `help:"Only about this node (id, MAC or host name)." placeholder:"NODE"`
 	Limit  int    `short:"n" default:"200" help:"At most so many of the newest; 0: all that are kept."`
 	Output string `short:"o" enum:"table,json" default:"table" help:"table or json."`
 	Follow bool   `short:"f" help:"Go on: print new ones as they are made. With -o json, one a line."`
 }
 
-func (a *auditCmd) Run(s *session) error {
+func (a *auditListCmd) Run(s *session) error {
 	c, err := s.dial()
 	if err != nil {
 		return err
@@ -47,7 +54,7 @@ func (a *auditCmd) Run(s *session) error {
 	}
 }
 
-func (a *auditCmd) print(w io.Writer, list []api.AuditEntry, first bool) error {
+func (a *auditListCmd) print(w io.Writer, list []api.AuditEntry, first bool) error {
 	switch {
 	case a.Output == "json" && a.Follow:
 		enc := json.NewEncoder(w)
@@ -69,6 +76,50 @@ func (a *auditCmd) print(w io.Writer, list []api.AuditEntry, first bool) error {
 			orDash(e.Node.MAC()), e.Action, e.Decision, e.Reason, e.Actor, orDash(e.Peer), e.Detail)
 	}
 	return t.Flush()
+}
+
+type auditVerifyCmd struct {
+	Noted  string `help:"A mark that an earlier verify printed, and that was kept elsewhere: also who rewrote everything is found." placeholder:"MARK"`
+	Output string `short:"o" enum:"table,json" default:"table" help:"table or json."`
+}
+
+func (auditVerifyCmd) Help() string {
+	return `Each entry holds the hash of the one before it. The whole audit is read and checked here.
+Exit status: 0 it is whole; 1 it is not, or could not be read.
+
+  g8os audit verify
+  g8os audit verify --noted 1234:5f7a…`
+}
+
+func (a *auditVerifyCmd) Run(s *session) error {
+	var noted api.AuditMark
+	if a.Noted != "" {
+		var err error
+		if noted, err = chain.Parse(a.Noted); err != nil {
+			return exitError{exitUsage, err}
+		}
+	}
+	c, err := s.dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r, err := c.VerifyAudit(s.ctx, noted)
+	if errors.Is(err, chain.ErrBroken) {
+		return fmt.Errorf("%w; compare it with a backup, and see who can write to the AC's data", err)
+	}
+	if err != nil {
+		return err
+	}
+	if a.Output == "json" {
+		return writeJSON(s.stdout, map[string]any{"whole": true, "entries": r.Entries, "anchor": r.Anchor, "mark": r.Head.String(), "waiting": r.Waiting})
+	}
+	fmt.Fprintf(s.stdout, "whole: %d entries, %d to %d", r.Entries, min(r.Anchor.Seq+1, r.Head.Seq), r.Head.Seq)
+	if r.Waiting > 0 {
+		fmt.Fprintf(s.stdout, ", and %d that are not tied to it yet", r.Waiting)
+	}
+	_, err = fmt.Fprintf(s.stdout, "\nmark   %s\n", r.Head)
+	return err
 }
 
 func newest(list []api.AuditEntry, last uint64) uint64 {

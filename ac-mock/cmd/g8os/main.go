@@ -37,7 +37,9 @@ if there is no such program, 255 if nobody knows how it ended.
   g8os exec office-1 -- uname -a
   g8os node approve office-1
   g8os fault arm outage --for 1m
-  g8os audit --node office-1`
+  g8os audit --node office-1
+  g8os token create --for 10m --uses 1
+  g8os operator add bob --role operator`
 
 // Exit codes beside those of commands that were run.
 const (
@@ -64,12 +66,17 @@ type environment struct {
 type cli struct {
 	Context string `help:"Context to use: a name, or a file." placeholder:"NAME"`
 
-	Nodes   nodesCmd   `cmd:"" help:"List the nodes."`
-	Node    nodeCmd    `cmd:"" help:"Show or change one node."`
-	Exec    execCmd    `cmd:"" help:"Run a command on a node; its output comes live, its exit status is ours."`
-	Audit   auditCmd   `cmd:"" help:"List what was decided about keys, certificates and nodes, and why."`
-	Fault   faultCmd   `cmd:"" help:"Make the AC misbehave (if it was started with faults)."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Nodes    nodesCmd    `cmd:"" help:"List the nodes."`
+	Node     nodeCmd     `cmd:"" help:"Show or change one node."`
+	Exec     execCmd     `cmd:"" help:"Run a command on a node; its output comes live, its exit status is ours."`
+	Audit    auditCmd    `cmd:"" help:"List or verify what was decided about keys, certificates and nodes, and why."`
+	Token    tokenCmd    `cmd:"" help:"Join tokens: approve machines in advance."`
+	Operator operatorCmd `cmd:"" help:"Who may operate the grid, and as what."`
+	Recovery recoveryCmd `cmd:"" help:"Recovery keys: open a node's volume without an AC."`
+	Fault    faultCmd    `cmd:"" help:"Make the AC misbehave (if it was started with faults)."`
+	AC       acCmd       `cmd:"" name:"ac" help:"Show, add, remove or drain the grid's ACs."`
+	Metrics  metricsCmd  `cmd:"" help:"Print the AC's metrics, as Prometheus scrapes them (ac-mock/METRICS.md)."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // session is what every command gets.

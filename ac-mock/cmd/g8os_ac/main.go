@@ -49,7 +49,7 @@ type overrides struct {
 	Name     *string   `help:"Name of this AC." placeholder:"NAME"`
 	Listen   *string   `help:"ADDRESS:PORT to listen on." placeholder:"ADDR"`
 	DataDir  *string   `help:"Folder for data." placeholder:"DIR"`
-	Policy   *string   `help:"open or approve." enum:"open,approve" placeholder:"POLICY"`
+	Policy   *string   `help:"open, approve or token." enum:"open,approve,token" placeholder:"POLICY"`
 	Fallback *[]string `help:"Interfaces on which to hold 10.254.254.254, each as IF or IF=SEGMENT." placeholder:"IF"`
 	Layers   *string   `help:"Folder with layers of the operating system (tools.squashfs) for nodes." placeholder:"DIR"`
 	Faults   *bool     `help:"Let faults be armed."`

@@ -21,6 +21,9 @@ import (
 	"github.com/g8os/g8os/core/api"
 )
 
+// firstAdmin is the name of who is root on the machine of the first AC.
+const firstAdmin = "first"
+
 // adminLife is how long the first admin's certificate is asked for. It is
 // renewed at a start of the AC in the second half of its time.
 const adminLife = 365 * 24 * time.Hour
@@ -37,7 +40,15 @@ func (ac *controller) firstAdmin(ctx context.Context, now time.Time) error {
 		return err
 	}
 	crt, key := filepath.Join(dir, "admin.crt"), filepath.Join(dir, "admin.key")
-	if !ac.good(crt, key, now) {
+	good := ac.good(crt, key, now)
+	if !good {
+		ended, err := ac.firstAdminEnded(ctx)
+		if err != nil {
+			return err
+		}
+		good = ended
+	}
+	if !good {
 		if err := ac.issueAdmin(ctx, crt, key); err != nil {
 			return err
 		}
@@ -47,6 +58,22 @@ func (ac *controller) firstAdmin(ctx context.Context, now time.Time) error {
 		return nil // it may have been edited
 	}
 	return client.Context{AC: []string{localURL(ac.cfg)}, CA: "ca.pem", Certificate: "admin.crt", Key: "admin.key"}.Save(path, 0o600)
+}
+
+// firstAdminEnded says whether the first admin was revoked and others can act:
+// then he stays revoked. Who is root here, and lost all admins, is let in again.
+func (ac *controller) firstAdminEnded(ctx context.Context) (ended bool, err error) {
+	list, err := ac.registry.Operators(ctx)
+	others := false
+	for _, o := range list {
+		switch {
+		case o.Name == firstAdmin && o.State == "revoked":
+			ended = true
+		case o.Role == "admin" && o.State == "active":
+			others = true
+		}
+	}
+	return ended && others, err
 }
 
 // good says whether the credentials are whole, of this grid, and not about to
@@ -79,7 +106,7 @@ func (ac *controller) issueAdmin(ctx context.Context, crt, key string) error {
 		return fmt.Errorf("key of the first admin: %w", err)
 	}
 	actor := api.Identity{Grid: ac.cfg.Grid, Role: api.RoleAC, Name: ac.cfg.Name}.String()
-	chain, err := ac.registry.Operator(ctx, actor, "admin.first", &private.PublicKey, adminLife)
+	chain, err := ac.registry.Operator(ctx, actor, "admin."+firstAdmin, &private.PublicKey, adminLife)
 	if err != nil {
 		return fmt.Errorf("certificate of the first admin: %w", err)
 	}
