@@ -78,6 +78,11 @@ type Node struct {
 	volume *volmem.Volume
 	probed probed
 
+	read struct { // net.toml as it was parsed last
+		text string
+		is   boot.ConfigRead
+	}
+
 	core *core // nil: g8os_core does not run
 }
 

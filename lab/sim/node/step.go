@@ -133,18 +133,21 @@ func (c *core) nic(name string) *ether.NIC {
 	return nil
 }
 
-// config reads net.toml.
+// config reads net.toml. One text is parsed once: a node reads it every half
+// minute.
 func (c *core) config() boot.ConfigRead {
 	text, err := c.disk.ReadFile(netTOML)
 	if err != nil {
 		return boot.ConfigRead{Problems: []string{err.Error()}}
 	}
-	config, problems := nettoml.Parse(netTOML, text)
-	ev := boot.ConfigRead{Config: config}
-	for _, p := range problems {
-		ev.Problems = append(ev.Problems, p.String())
+	if c.read.text != string(text) {
+		config, problems := nettoml.Parse(netTOML, text)
+		c.read.text, c.read.is = string(text), boot.ConfigRead{Config: config}
+		for _, p := range problems {
+			c.read.is.Problems = append(c.read.is.Problems, p.String())
+		}
 	}
-	return ev
+	return c.read.is
 }
 
 // apply puts on a NIC what is wanted.
