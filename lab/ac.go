@@ -53,6 +53,15 @@ func (a *AC) LogPath() string { return filepath.Join(a.lab.LogDir(), a.Name()+".
 // Start starts g8os_ac unless it runs, and waits until it is ready. The first
 // start makes the configuration, the CA and the first operator.
 func (a *AC) Start(ctx context.Context) error {
+	if err := a.Launch(ctx); err != nil {
+		return err
+	}
+	return a.WaitReady(ctx)
+}
+
+// Launch starts g8os_ac unless it runs, and does not wait for it: one of
+// several ACs is ready when most of them are there.
+func (a *AC) Launch(ctx context.Context) error {
 	m, err := a.lab.machine(a.Name())
 	if err != nil {
 		return err
@@ -64,10 +73,7 @@ func (a *AC) Start(ctx context.Context) error {
 		return err
 	}
 	job := machine.Job{Name: acJob, Argv: []string{a.program(), "run", "--config", a.ConfigPath()}, Log: a.Name() + ".log"}
-	if err := m.Start(ctx, job); err != nil {
-		return err
-	}
-	return a.WaitReady(ctx)
+	return m.Start(ctx, job)
 }
 
 // init writes ac.toml and lets g8os_ac make its keys, once.
@@ -81,7 +87,7 @@ func (a *AC) init(ctx context.Context, m *machine.Machine) error {
 			return fmt.Errorf("configuration of AC %s: %w", a.Name(), err)
 		}
 	}
-	if _, err := os.Stat(a.CAPath()); err == nil {
+	if _, err := os.Stat(a.CAPath()); err == nil || !a.founds() {
 		return nil
 	}
 	job := machine.Job{Name: acJob + "-init", Argv: []string{a.program(), "init", "--config", a.ConfigPath()}, Log: a.Name() + ".log"}
@@ -114,10 +120,15 @@ func (a *AC) config() (string, error) {
 	if life := a.plan.AC.CertificateLife; life > 0 {
 		fmt.Fprintf(&b, "certificate_life = %q\n", life)
 	}
+	etcd, err := a.etcd()
+	if err != nil {
+		return "", err
+	}
+	b.WriteString(etcd)
 	if *a.plan.AC.Fallback {
 		var legs []string
 		for _, p := range a.plan.Ports {
-			legs = append(legs, fmt.Sprintf("%q", p.NIC))
+			legs = append(legs, fmt.Sprintf("%q", p.NIC+"="+p.Segment))
 		}
 		fmt.Fprintf(&b, "\n[fallback]\ninterfaces = [%s]\n", strings.Join(legs, ", "))
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 
@@ -66,20 +67,24 @@ func (a *AC) context() client.Context {
 	}
 }
 
-// writeContext tells g8os on the host where the AC is and who the operator is.
-func (a *AC) writeContext() error {
-	path := contextPath(a.lab.Name())
-	mark := contextMark(a.lab.Name())
+// writeContext tells g8os on the host where the ACs are and who the operator is.
+func (l *Lab) writeContext() error {
+	path := contextPath(l.Name())
+	mark := contextMark(l.Name())
 	if old, err := os.ReadFile(path); err == nil && !bytes.HasPrefix(old, mark) {
 		return fmt.Errorf("context %s is not of this lab; move it away, or choose another --lab name", path)
 	}
 	if err := os.MkdirAll(contextDir, 0o755); err != nil {
-		return fmt.Errorf("context of lab %s: %w", a.lab.Name(), err)
+		return fmt.Errorf("context of lab %s: %w", l.Name(), err)
 	}
-	c := a.context()
-	text := fmt.Appendf(mark, "ac = [%q]\nca = %q\ncertificate = %q\nkey = %q\n", c.AC[0], c.CA, c.Certificate, c.Key)
+	c := l.ACs()[0].context()
+	var urls []string
+	for _, ac := range l.ACs() {
+		urls = append(urls, fmt.Sprintf("%q", ac.URL()))
+	}
+	text := fmt.Appendf(mark, "ac = [%s]\nca = %q\ncertificate = %q\nkey = %q\n", strings.Join(urls, ", "), c.CA, c.Certificate, c.Key)
 	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("context of lab %s: %w", a.lab.Name(), err)
+		return fmt.Errorf("context of lab %s: %w", l.Name(), err)
 	}
 	return os.Rename(path+".new", path)
 }

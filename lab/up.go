@@ -34,10 +34,10 @@ func Up(ctx context.Context, t *topology.Topology, o Options) (*Lab, error) {
 	if err := record.CheckName(o.Name); err != nil {
 		return nil, err
 	}
-	if err := t.OneAC(); err != nil {
-		return nil, err
-	}
 	plan, err := t.Plan(o.Name)
+	if err == nil {
+		_, err = plan.Peers()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -118,15 +118,7 @@ func (l *Lab) buildServices(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, ac := range l.ACs() {
-		if err := ac.Start(ctx); err != nil {
-			return err
-		}
-		if err := ac.writeContext(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.buildACs(ctx)
 }
 
 func (l *Lab) buildNodes(ctx context.Context) error {

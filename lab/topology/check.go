@@ -34,13 +34,29 @@ func (t *Topology) check(r *reader) {
 	}
 }
 
-// OneAC refuses several ACs, where they would have to share their data: only
-// simulated ones do.
-func (t *Topology) OneAC() error {
-	if len(t.ACs) < 2 {
-		return nil
+// PeerPort is where the ACs of a lab reach each other's stores.
+const PeerPort = 2380
+
+// Peers are the addresses at which several ACs reach each other, by name: on
+// the first segment on which all of them have one. One AC has no peers.
+func (p *Plan) Peers() (map[string]netip.AddrPort, error) {
+	if len(p.ACs) < 2 {
+		return nil, nil
 	}
-	return fmt.Errorf("%s:%d: acs: want one AC, several do not share their data yet; simulated ones do (g8lab sim)", t.file, t.ACs[1].line)
+	for _, s := range p.Segments {
+		found := map[string]netip.AddrPort{}
+		for _, ac := range p.ACs {
+			for _, leg := range ac.Ports {
+				if leg.Segment == s.Name && leg.Address.IsValid() {
+					found[ac.Name] = netip.AddrPortFrom(leg.Address.Addr(), PeerPort)
+				}
+			}
+		}
+		if len(found) == len(p.ACs) {
+			return found, nil
+		}
+	}
+	return nil, fmt.Errorf("acs: want a segment on which each of the %d ACs has an address: they share their data over it", len(p.ACs))
 }
 
 func (r *reader) name(line int, kind, name string, taken map[string]string) {
@@ -91,8 +107,8 @@ func (t *Topology) checkAC(r *reader, a *AC, taken map[string]string) {
 	if a.Policy == "" {
 		a.Policy = "open"
 	}
-	if a.Policy != "open" && a.Policy != "approve" {
-		r.fail(a.line, "policy", "%q: want open or approve", a.Policy)
+	if a.Policy != "open" && a.Policy != "approve" && a.Policy != "token" {
+		r.fail(a.line, "policy", "%q: want open, approve or token", a.Policy)
 	}
 	if a.Fallback == nil {
 		yes := true

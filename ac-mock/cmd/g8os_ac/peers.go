@@ -63,7 +63,7 @@ func (ac *controller) others(log *slog.Logger) *cluster.Cluster {
 		}
 		return 0
 	}
-	if members, ok := ac.store.(cluster.Members); ok {
+	if members, ok := ac.engine.(cluster.Members); ok {
 		o.Members = members
 	}
 	if _, port, err := net.SplitHostPort(ac.cfg.Listen); err == nil && ac.cfg.PeerHost() != "" {
@@ -77,7 +77,7 @@ func (ac *controller) others(log *slog.Logger) *cluster.Cluster {
 
 // removed ends the AC when the others have removed it.
 func (ac *controller) removed(ctx context.Context) error {
-	m, ok := ac.store.(interface{ Ended() <-chan struct{} })
+	m, ok := ac.engine.(interface{ Ended() <-chan struct{} })
 	if !ok {
 		return nil
 	}
