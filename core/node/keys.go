@@ -145,7 +145,11 @@ func (k *keys) ask(ctx context.Context, v *unlock.Vault, e boot.Unlock, r unlock
 	if isOpen {
 		return r, v.Prove(ctx, conn, claim)
 	}
-	return v.Run(ctx, conn, claim)
+	claim.Token = k.joinToken(v)
+	if r, err = v.Run(ctx, conn, claim); err == nil {
+		k.forgetToken()
+	}
+	return r, err
 }
 
 // secure returns when the client certificate wants renewing, after fetching

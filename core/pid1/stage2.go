@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,8 @@ import (
 
 const (
 	configDir = "/etc/g8os"
-	mediumDir = "/run/g8os/medium"
+	runDir    = "/run/g8os"
+	mediumDir = runDir + "/medium"
 )
 
 // stage2 makes the machine this node: its disk, what its medium brings, its name.
@@ -29,8 +31,21 @@ func (m *Machine) stage2(ctx context.Context) {
 	m.mark("state")
 	m.useMedium(found)
 	m.name()
+	m.say("join token", m.useToken(runDir))
 	m.useTools(found)
 	m.mark("stage 2")
+}
+
+// useToken leaves the join token of the command line where g8os_core looks for
+// it: in memory, not on the disk.
+func (m *Machine) useToken(dir string) error {
+	if m.Args.Token == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "token"), []byte(m.Args.Token+"\n"), 0o600)
 }
 
 // useState mounts the state disk, and puts its folders in their places.

@@ -3,6 +3,7 @@
 //	g8os.hold            wait for "go" on the guest channel before stage 2
 //	g8os.guest           serve the guest channel
 //	g8os.hostname=NAME   unless "go" says another
+//	g8os.token=TOKEN     join token, for a machine that no AC knows yet
 //	g8os.state=off       use no state disk
 //	g8os.tools=off       mount no tools layer
 //	g8os.medium          wait longer for the boot medium
@@ -30,7 +31,7 @@ const maxPanic = 24 * time.Hour
 type Args struct {
 	Hold, Guest, Medium          bool
 	NoState, NoTools, NoWatchdog bool
-	Hostname                     string
+	Hostname, Token              string
 	Panic                        time.Duration
 }
 
@@ -68,6 +69,12 @@ func (a *Args) set(name, value string, given bool) error {
 			return fmt.Errorf("want a host name: letters, digits, - and ., at most %d", maxHostname)
 		}
 		a.Hostname = value
+		return nil
+	case "token":
+		if value == "" || len(value) > maxToken {
+			return fmt.Errorf("want a join token, as g8os token create prints it")
+		}
+		a.Token = value
 		return nil
 	case "panic":
 		seconds, err := strconv.Atoi(value)
@@ -120,6 +127,9 @@ func split(line string) []string {
 	}
 	return words
 }
+
+// maxToken is more than any join token has, in bytes.
+const maxToken = 256
 
 // maxHostname is the kernel's bound (HOST_NAME_MAX).
 const maxHostname = 64

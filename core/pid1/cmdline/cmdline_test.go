@@ -26,6 +26,8 @@ func TestParse(t *testing.T) {
 		{`g8os.hostname="n1" "g8os.medium"`, with(func(a *Args) { a.Hostname, a.Medium = "n1", true }), 0},
 		{"g8os.hostname=-n1", base, 1},
 		{"g8os.hostname=", base, 1},
+		{"g8os.token=g8t-1", with(func(a *Args) { a.Token = "g8t-1" }), 0},
+		{"g8os.token g8os.token= g8os.token=" + strings.Repeat("x", 300), base, 3},
 		{"g8os.panic=5", with(func(a *Args) { a.Panic = 5 * time.Second }), 0},
 		{"g8os.panic=0", with(func(a *Args) { a.Panic = 0 }), 0},
 		{"g8os.panic=-1 g8os.panic=5s g8os.panic=99999999999999999999", base, 3},

@@ -23,7 +23,10 @@ import (
 const MediumDir = "g8os"
 
 // Imported are the files that a boot medium may bring to /etc/g8os.
-var Imported = []string{"ca.pem", "net.toml", "hostname"}
+var Imported = []string{"ca.pem", "net.toml", "hostname", tokenName}
+
+// tokenName is the file of a join token, which only root may read.
+const tokenName = "token"
 
 // recordFile tells what was imported last, by hash.
 const recordFile = "imported.json"
@@ -64,7 +67,7 @@ func Import(medium, dir string) ([]string, error) {
 	files, problems := readMedium(medium)
 	names, next := Changes(files, readRecord(dir))
 	for _, name := range names {
-		if err := durable.Write(durable.OS, filepath.Join(dir, name), files[name], 0o644); err != nil {
+		if err := durable.Write(durable.OS, filepath.Join(dir, name), files[name], mode(name)); err != nil {
 			return nil, errors.Join(problems, fmt.Errorf("import from the boot medium: %w", err))
 		}
 	}
@@ -77,6 +80,13 @@ func Import(medium, dir string) ([]string, error) {
 		err = durable.Write(durable.OS, filepath.Join(dir, recordFile), append(raw, '\n'), 0o644)
 	}
 	return names, errors.Join(problems, err)
+}
+
+func mode(name string) fs.FileMode {
+	if name == tokenName {
+		return 0o600
+	}
+	return 0o644
 }
 
 // readRecord returns no record when there is none that can be read: then all is

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,5 +120,19 @@ func TestPlace(t *testing.T) {
 	has(t, disk, "log.aside", "a file in the way")
 	if st, err := os.Lstat(filepath.Join(disk, "tools")); err != nil || !st.IsDir() {
 		t.Errorf("tools is %v (%v), want a folder of the disk", st, err)
+	}
+}
+
+// A join token that a boot medium brings is for root's eyes only.
+func TestTokenOfAMedium(t *testing.T) {
+	medium, dir := t.TempDir(), t.TempDir()
+	put(t, medium, map[string]string{"g8os/token": "g8t-1\n", "g8os/ca.pem": "CA"})
+	if _, err := Import(medium, dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]fs.FileMode{"token": 0o600, "ca.pem": 0o644} {
+		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want mode %v", name, st, err, want)
+		}
 	}
 }
