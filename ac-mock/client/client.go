@@ -11,9 +11,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
@@ -159,7 +161,8 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 }
 
 // do sends a request to the first AC that answers. An AC that answers with a
-// failure has answered.
+// failure has answered. A request that one has got and that may change something
+// is sent to no other.
 func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var text []byte
 	if body != nil {
@@ -170,7 +173,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 	}
 	var failed []error
 	for _, base := range c.bases {
-		req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(text))
+		var sent atomic.Bool
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+		req, err := http.NewRequestWithContext(traced, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(text))
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrContext, err)
 		}
@@ -182,20 +187,11 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 			return nil, ctx.Err()
 		}
 		failed = append(failed, err)
-		if !before(err) {
-			break
+		if sent.Load() && method != http.MethodGet {
+			break // it may have been done
 		}
 	}
 	return nil, unreachable(failed)
-}
-
-// before says whether a request surely did not reach the AC, so that another
-// AC can be asked without anything happening twice.
-func before(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return true
-	}
-	return errors.Is(err, api.ErrNotAC)
 }
 
 func unreachable(failed []error) error {
