@@ -33,8 +33,8 @@ import (
 
 // Times of an AC among others.
 const (
-	LeaseLife  = 4 * time.Second
-	tickEvery  = time.Second
+	LeaseLife  = 3 * time.Second
+	tickEvery  = 700 * time.Millisecond
 	askWithin  = 2 * time.Second
 	retryAfter = time.Second
 )
