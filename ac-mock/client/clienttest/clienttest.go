@@ -111,3 +111,24 @@ func (g *Grid) Context(name string, urls ...string) string {
 	}
 	return path
 }
+
+// Sign makes an operator's certificate for the key in a certificate request, and
+// returns it and the grid's root, PEM.
+func (g *Grid) Sign(der []byte) (chain, root []byte) {
+	g.Helper()
+	csr, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		g.Fatal(err)
+	}
+	id := api.Identity{Grid: "test.grid", Role: api.RoleOperator, Name: "operator.test"}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(3), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		URIs: []*url.URL{id.URI()}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	made, err := x509.CreateCertificate(rand.Reader, leaf, g.root, csr.PublicKey, g.key)
+	if err != nil {
+		g.Fatal(err)
+	}
+	block := func(der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}) }
+	return block(made), block(g.root.Raw)
+}
