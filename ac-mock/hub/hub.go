@@ -13,6 +13,7 @@ import (
 
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
+	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -35,9 +36,11 @@ type Liveness interface {
 type Options struct {
 	Liveness Liveness
 	Settings func(api.NodeID) api.Settings // sent to a node when its session begins
+	Rotated  func(api.NodeID, api.Rotate)  // what a node answered to Rotate; it must not block
 	Faults   *fault.Set
 	Timing   dispatch.Timing
 	Clock    func() time.Time
+	Metrics  *metrics.Metrics
 	Log      *slog.Logger
 }
 
@@ -103,7 +106,7 @@ func (h *Hub) tick(now time.Time) {
 	for _, id := range h.presence.Silent(now) {
 		if s := h.sessions[id]; s != nil {
 			h.opt.Log.Warn("session cut: silent", "node", id, "for", h.opt.Timing.Silence)
-			h.drop(s, now)
+			h.drop(s, now, "silent")
 			s.close(api.CloseSilent, "silent")
 		}
 	}
@@ -150,9 +153,11 @@ func (h *Hub) open(id api.NodeID, conn *websocket.Conn, certificate string, hold
 		h.jobs.Detached(id, now)
 		old := h.sessions[id]
 		s.where, old.renewed = old.where, old.certificate != certificate
+		h.opt.Metrics.SessionEnded("replaced")
 		old.close(api.CloseReplaced, "replaced by a newer session")
 	}
 	h.sessions[id] = s
+	h.opt.Metrics.SessionOpened()
 	settings := h.opt.Settings(id)
 	s.send(api.Frame{Type: api.FrameSettings, Settings: &settings})
 	h.perform(h.jobs.Attached(id))
@@ -171,7 +176,7 @@ func (h *Hub) serve(s *session) {
 	now := h.opt.Clock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.drop(s, now)
+	h.drop(s, now, "left")
 	// A node that renews its certificate comes again with the new one. (A clone
 	// that does is found by the counter of its requests.)
 	if status == api.CloseReplaced && !s.renewed && h.presence.Answered(s.node, now) {
@@ -180,10 +185,11 @@ func (h *Hub) serve(s *session) {
 }
 
 // drop forgets a session, if it is the one that counts.
-func (h *Hub) drop(s *session, now time.Time) {
+func (h *Hub) drop(s *session, now time.Time, why string) {
 	if !h.presence.Closed(s.node, s.number) {
 		return
 	}
+	h.opt.Metrics.SessionEnded(why)
 	delete(h.sessions, s.node)
 	h.jobs.Detached(s.node, now)
 	if s.where != (api.Whereabouts{}) { // else it never said that it is there
@@ -200,6 +206,7 @@ func (h *Hub) received(s *session, f api.Frame) {
 	if !h.presence.Heard(s.node, s.number, now) {
 		return
 	}
+	h.opt.Metrics.Frame(string(f.Type))
 	switch f.Type {
 	case api.FrameHeartbeat:
 		if f.Where != nil {
@@ -207,6 +214,8 @@ func (h *Hub) received(s *session, f api.Frame) {
 		}
 		h.opt.Liveness.Seen(s.node, s.where, true)
 		s.send(api.Frame{Type: api.FrameHeartbeat, Seq: f.Seq})
+	case api.FrameRotate:
+		h.opt.Rotated(s.node, *f.Rotate)
 	case api.FrameOutput:
 		h.perform(h.jobs.Output(s.node, f))
 	case api.FrameExit:
@@ -228,7 +237,7 @@ func (h *Hub) perform(effects []dispatch.Effect) {
 			s.send(*e.Frame)
 		default:
 			h.opt.Log.Warn("session cut", "node", e.Node, "job", e.Job, "reason", e.Cut)
-			h.drop(s, h.opt.Clock())
+			h.drop(s, h.opt.Clock(), "overrun")
 			s.cut()
 		}
 	}
@@ -264,6 +273,13 @@ func (h *Hub) Sessions() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.sessions)
+}
+
+// Streams says how many operators wait for a job here.
+func (h *Hub) Streams() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams)
 }
 
 // Push sends settings to every node that has a session.

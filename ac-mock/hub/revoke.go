@@ -14,7 +14,7 @@ func (h *Hub) Revoked(id api.NodeID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.sessions[id]; s != nil {
-		h.drop(s, h.opt.Clock())
+		h.drop(s, h.opt.Clock(), "revoked")
 		s.close(api.CloseRevoked, "certificate revoked")
 	}
 }
@@ -25,7 +25,7 @@ func (h *Hub) CutIf(match func(api.NodeID) bool) {
 	defer h.mu.Unlock()
 	for id, s := range h.sessions {
 		if match(id) {
-			h.drop(s, h.opt.Clock())
+			h.drop(s, h.opt.Clock(), "cut")
 			s.cut()
 		}
 	}
@@ -44,7 +44,7 @@ func (h *Hub) recheck() {
 		if err := s.holds(); err != nil {
 			h.opt.Log.Warn("session cut: it does not hold any more", "node", s.node, "reason", err)
 			h.mu.Lock()
-			h.drop(s, h.opt.Clock())
+			h.drop(s, h.opt.Clock(), "ran_out")
 			h.mu.Unlock()
 			s.close(api.CloseRevoked, "certificate does not hold any more")
 		}

@@ -8,23 +8,70 @@ import (
 	"github.com/g8os/g8os/core/api"
 )
 
-// enter counts a new connection in, if there is room for it. When too many are
-// half open, the oldest makes room: an honest client is done in no time.
-func (g *gate) enter(c *conn) (oldest *conn, ok bool) {
+// enter counts a new connection in, if there is room for it, or says why not.
+func (g *gate) enter(c *conn) (why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if s := g.bySource[c.source]; g.closed || len(g.open) >= g.limits.Connections ||
-		s != nil && (s.half >= g.limits.HalfOpenEach || s.anonymous >= g.limits.Anonymous) {
+	s := g.bySource[c.source]
+	switch {
+	case g.closed:
+		return "closed"
+	case len(g.open) >= g.limits.Connections:
+		return "full"
+	case s != nil && (s.half >= g.limits.HalfOpenEach || s.anonymous >= g.limits.Anonymous):
+		return "source"
+	case g.waiting >= g.limits.HalfOpen:
+		return "storm"
+	}
+	g.sourceFor(c).half++
+	c.waiting = true
+	g.waiting++
+	g.open[c] = struct{}{}
+	return ""
+}
+
+// begin lets the handshake of a connection begin, unless it was cut meanwhile.
+// When too many are half open, the oldest makes room: an honest client is done
+// in no time.
+func (g *gate) begin(c *conn) (oldest *conn, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !c.waiting {
 		return nil, false
 	}
+	c.waiting = false
+	g.waiting--
 	if g.half.Len() >= g.limits.HalfOpen {
 		oldest = g.half.Front().Value.(*conn)
 		g.settle(oldest)
 	}
-	g.sourceFor(c).half++
 	c.half = g.half.PushBack(c)
-	g.open[c] = struct{}{}
 	return oldest, true
+}
+
+// maxTrusted bounds the sources of operators that are remembered.
+const maxTrusted = 1024
+
+// trust remembers where an operator came from. Under g.mu.
+func (g *gate) trust(from netip.Prefix) {
+	if len(g.trusted) < maxTrusted {
+		g.trusted[from] = struct{}{}
+	}
+}
+
+func (g *gate) isTrusted(from netip.Prefix) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := g.trusted[from]
+	return ok
+}
+
+// counts are the connections that are open, and those that have not proved
+// anything yet.
+func (g *gate) counts() (open, half int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.open), g.waiting + g.half.Len()
 }
 
 // sourceFor is the count of a connection's source. Under g.mu.
@@ -39,6 +86,11 @@ func (g *gate) sourceFor(c *conn) *source {
 
 // settle takes a connection out of the half-open ones. Under g.mu.
 func (g *gate) settle(c *conn) {
+	if c.waiting {
+		c.waiting = false
+		g.waiting--
+		g.bySource[c.source].half--
+	}
 	if c.half == nil {
 		return
 	}
@@ -62,6 +114,9 @@ func (g *gate) passes(c *conn, certs []*x509.Certificate) bool {
 		return true
 	}
 	id, err := api.ParseIdentity(certs[0].URIs)
+	if err == nil && id.Role == api.RoleOperator {
+		g.trust(c.source)
+	}
 	if err != nil || id.Role != api.RoleNode {
 		return true
 	}

@@ -6,6 +6,8 @@
 //	                                         └▶ /api/…   role  ─▶ Registry, hub
 //
 // It promises:
+//   - a grid that returns at once is let in as fast as the machine can and no
+//     faster; operators, and where they came from before, do not stand in line;
 //   - a client costs what the Limits say and never more than its own
 //     connection, whatever it sends, or does not send;
 //   - a node speaks only for itself: what it says is signed for this connection
@@ -16,7 +18,10 @@
 // It decides nothing about keys (Registry does) and holds no data.
 package server
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Limits bounds what clients can cost.
 type Limits struct {
@@ -25,6 +30,9 @@ type Limits struct {
 	PerNode      int           // open at once with one node's certificate; an honest node has two
 	HalfOpen     int           // that have not proved anything yet, all together; then the oldest goes
 	HalfOpenEach int           // the same from one source; then the newest goes
+	Turns        int           // handshakes begun in a second; the others wait for their turn; 0: no bound
+	Turn         time.Duration // longest wait for it; who would wait longer is reset at once, and comes again
+	Deciding     int           // requests for keys and certificates at once; the others are told to come later
 	Handshake    time.Duration // for TLS
 	Header       time.Duration // for the head of a request
 	Read         time.Duration // for a whole request
@@ -33,10 +41,13 @@ type Limits struct {
 	HeaderBytes  int
 }
 
-// DefaultLimits fits an AC with twenty thousand nodes. A source is an IPv4
+// DefaultLimits fits an AC with twenty thousand nodes. Turns leaves half of a
+// machine to what is not a handshake; Turn is less than a node waits when it
+// looks for an AC (core/boot Timing.TryTimeout). A source is an IPv4
 // address or an IPv6 /64; many nodes can share one behind a NAT.
 var DefaultLimits = Limits{
 	Connections: 32768, Anonymous: 512, PerNode: 16, HalfOpen: 2048, HalfOpenEach: 128,
+	Turns: 600 * runtime.GOMAXPROCS(0), Turn: 1500 * time.Millisecond, Deciding: 256,
 	Handshake: 10 * time.Second, Header: 5 * time.Second, Read: 15 * time.Second,
 	Write: 30 * time.Second, Idle: 60 * time.Second, HeaderBytes: 8 << 10,
 }

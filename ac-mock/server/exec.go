@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -74,7 +75,11 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, st *hub.Stream) 
 		return
 	}
 	for {
-		if done, err := st.Deliver(r.Context(), send); done || err != nil {
+		done, err := st.Deliver(r.Context(), send)
+		if why := context.Cause(r.Context()); errors.Is(why, errVoid) {
+			_ = send(api.ExecEvent{Done: true, Code: -1, Error: why.Error()})
+		}
+		if done || err != nil {
 			return
 		}
 	}

@@ -11,7 +11,10 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/ac-mock/metrics"
 )
 
 // gate takes connections from any number of listeners, does the TLS handshake
@@ -21,7 +24,9 @@ type gate struct {
 	limits Limits
 	tls    *tls.Config
 	faulty func(name string, c net.Conn) bool
+	count  *metrics.Metrics
 	log    *slog.Logger
+	turns  *rate.Limiter
 
 	passed chan net.Conn
 	done   chan struct{}
@@ -30,7 +35,9 @@ type gate struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	open      map[*conn]struct{}
-	half      *list.List // of *conn, the oldest first
+	half      *list.List                // of *conn, the oldest first
+	waiting   int                       // for their turn
+	trusted   map[netip.Prefix]struct{} // where operators came from
 	bySource  map[netip.Prefix]*source
 	byNode    map[string]int     // connections with a node's certificate, by its name
 	hung      map[*conn]struct{} // held by the fault hang-after-accept
@@ -47,14 +54,19 @@ type conn struct {
 	closing   sync.Once
 
 	// Under gate.mu.
+	waiting   bool          // for its turn
 	half      *list.Element // while the handshake lasts
 	anonymous bool
 	node      string // whose certificate it came with, if a node's
 }
 
-func newGate(l Limits, t *tls.Config, faulty func(string, net.Conn) bool, log *slog.Logger) *gate {
+func newGate(l Limits, t *tls.Config, faulty func(string, net.Conn) bool, m *metrics.Metrics, log *slog.Logger) *gate {
+	turns := rate.NewLimiter(rate.Inf, 0)
+	if l.Turns > 0 {
+		turns = rate.NewLimiter(rate.Limit(l.Turns), max(1, l.Turns/4))
+	}
 	return &gate{
-		limits: l, tls: t, faulty: faulty, log: log,
+		limits: l, tls: t, faulty: faulty, count: m, log: log, turns: turns, trusted: map[netip.Prefix]struct{}{},
 		passed: make(chan net.Conn), done: make(chan struct{}),
 		listeners: map[net.Listener]struct{}{}, open: map[*conn]struct{}{}, half: list.New(),
 		bySource: map[netip.Prefix]*source{}, byNode: map[string]int{}, hung: map[*conn]struct{}{},
@@ -93,15 +105,11 @@ func (g *gate) serve(l net.Listener) error {
 func (g *gate) admit(raw net.Conn) {
 	c := &conn{Conn: raw, gate: g, source: sourceOf(raw.RemoteAddr())}
 	if g.faulty(fault.Outage, raw) {
-		reset(raw)
+		g.refuse(raw, "fault")
 		return
 	}
-	oldest, ok := g.enter(c)
-	if oldest != nil {
-		reset(oldest)
-	}
-	if !ok {
-		reset(raw)
+	if why := g.enter(c); why != "" {
+		g.refuse(raw, why)
 		return
 	}
 	if g.faulty(fault.HangAfterAccept, raw) {
@@ -111,17 +119,46 @@ func (g *gate) admit(raw net.Conn) {
 	go g.handshake(c)
 }
 
+func (g *gate) refuse(c net.Conn, why string) {
+	g.count.Refused(why)
+	reset(c)
+}
+
+// takeTurn waits until a handshake may begin. In a storm it says no to those
+// whose turn would come when they have given up already.
+func (g *gate) takeTurn(c *conn) bool {
+	if !g.isTrusted(c.source) {
+		ctx, cancel := context.WithTimeout(context.Background(), g.limits.Turn)
+		defer cancel()
+		if g.turns.Wait(ctx) != nil {
+			g.refuse(c, "storm")
+			return false
+		}
+	}
+	oldest, ok := g.begin(c)
+	if oldest != nil {
+		g.refuse(oldest, "half_open")
+	}
+	return ok
+}
+
 func (g *gate) handshake(c *conn) {
+	began := time.Now()
+	if !g.takeTurn(c) {
+		return
+	}
 	t := tls.Server(c, g.tls)
 	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Handshake)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
+		g.count.Handshake("failed", time.Since(began))
 		g.log.Debug("handshake failed", "peer", c.RemoteAddr(), "error", err)
 		_ = c.Close()
 		return
 	}
+	g.count.Handshake("passed", time.Since(began))
 	if !g.passes(c, t.ConnectionState().PeerCertificates) {
-		reset(c)
+		g.refuse(c, "node")
 		return
 	}
 	select {

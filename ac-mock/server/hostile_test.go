@@ -18,6 +18,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -329,7 +330,7 @@ func TestOneNodeIsBounded(t *testing.T) {
 // is neither counted nor a reason to fall over.
 func TestEvictedAtTheEndOfItsHandshake(t *testing.T) {
 	g := newGate(Limits{Connections: 10, Anonymous: 10, PerNode: 10, HalfOpen: 1, HalfOpenEach: 10}, nil,
-		func(string, net.Conn) bool { return false }, slog.New(slog.DiscardHandler))
+		func(string, net.Conn) bool { return false }, metrics.New(grid, "ac1", "test"), slog.New(slog.DiscardHandler))
 	conns := make([]*conn, 3)
 	for i := range conns {
 		a, b := net.Pipe()
@@ -338,10 +339,18 @@ func TestEvictedAtTheEndOfItsHandshake(t *testing.T) {
 	}
 	other := netip.MustParsePrefix("192.0.2.2/32")
 	conns[2].source = other
-	g.enter(conns[0])
+	enter := func(c *conn) *conn {
+		why := g.enter(c)
+		oldest, ok := g.begin(c)
+		if why != "" || !ok {
+			t.Fatalf("a connection is not let in: %q", why)
+		}
+		return oldest
+	}
+	enter(conns[0])
 	g.passes(conns[0], []*x509.Certificate{{}}) // done, and not counted for its source
-	g.enter(conns[1])
-	if oldest, ok := g.enter(conns[2]); oldest != conns[1] || !ok {
+	enter(conns[1])
+	if enter(conns[2]) != conns[1] {
 		t.Fatal("the oldest half-open connection does not make room")
 	}
 	_ = conns[0].Close() // forgets the source

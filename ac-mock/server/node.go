@@ -14,6 +14,10 @@ import (
 
 // hello tells a node that an AC is here, and what time it is.
 func (s *Server) hello(w http.ResponseWriter, r *http.Request) {
+	if s.draining() {
+		away(w)
+		return
+	}
 	now := s.opt.Clock()
 	said := now
 	if s.faultyFor(fault.ClockSkew, r) {
@@ -22,6 +26,11 @@ func (s *Server) hello(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, api.Hello{
 		Grid: s.opt.Grid, AC: s.opt.Name, Time: said.UTC(), Version: s.opt.Version, Faults: s.opt.Faults.Names(now),
 	})
+}
+
+// away tells a node to turn to another AC.
+func away(w http.ResponseWriter) {
+	reply(w, http.StatusServiceUnavailable, map[string]string{"error": "this AC is drained: turn to another one"})
 }
 
 // challenge opens a nonce on the connection.
@@ -109,6 +118,10 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		refuse(w)
 		return
 	}
+	if s.draining() {
+		away(w)
+		return
+	}
 	cert := r.TLS.PeerCertificates[0]
 	holds := func() error { return s.opt.Registry.Holds(id, cert) }
 	if err := s.opt.Registry.Admit(id, cert); err != nil {
@@ -131,7 +144,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, granted any, err
 		refuse(w)
 	default:
 		s.opt.Log.Error("node request failed", "path", r.URL.Path, "peer", r.RemoteAddr, "error", err)
-		fail(w, http.StatusServiceUnavailable, "try again, or another AC", errors.New("the AC cannot decide now"))
+		later(w, errors.New("the AC cannot decide now"))
 	}
 }
 

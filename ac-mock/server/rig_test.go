@@ -175,8 +175,10 @@ var errUnknown = errors.New("no such node")
 
 // book is a registry that enrols everybody, unless told to refuse.
 type book struct {
-	ca      *ca.CA
-	revoked chan api.NodeID
+	Trustees // none: tests about those have the real book
+	ca       *ca.CA
+	revoked  chan api.NodeID
+	hold     chan struct{} // an unlock waits until it can be sent to; nil: it does not
 
 	mu      sync.Mutex
 	nodes   map[api.NodeID]*api.Node
@@ -193,6 +195,9 @@ func newBook(c *ca.CA) *book {
 }
 
 func (b *book) Unlock(_ context.Context, _ string, device []byte, c api.Claim) (api.Unlocked, error) {
+	if b.hold != nil {
+		b.hold <- struct{}{}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.unlocks++

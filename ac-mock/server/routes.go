@@ -25,12 +25,12 @@ var levels = map[string]level{"viewer": viewer, "operator": operator, "admin": a
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	node := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.misbehave(h)) }
+	node := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.measured(pattern, s.misbehave(h))) }
 	node("GET "+api.PathHello, s.hello)
 	node("POST "+api.PathChallenge, s.challenge)
-	node("POST "+api.PathUnlock, s.unlock)
-	node("POST "+api.PathConfirm, s.confirm)
-	node("POST "+api.PathCertificate, s.certify)
+	node("POST "+api.PathUnlock, s.bounded(s.unlock))
+	node("POST "+api.PathConfirm, s.bounded(s.confirm))
+	node("POST "+api.PathCertificate, s.bounded(s.certify))
 	node("GET "+api.PathSession, s.session)
 	node("GET "+api.PathLayer, s.layer)
 
@@ -38,7 +38,7 @@ func (s *Server) routes() http.Handler {
 	// our own pages may change something.
 	own := http.NewCrossOriginProtection()
 	for _, r := range s.operatorRoutes() {
-		mux.Handle(r.pattern, own.Handler(s.require(r.least, r.handle)))
+		mux.Handle(r.pattern, s.measured(r.pattern, own.Handler(s.require(r.least, r.handle))))
 	}
 
 	mux.HandleFunc("GET "+api.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
@@ -63,7 +63,16 @@ func (s *Server) operatorRoutes() []route {
 		{"GET " + api.PathNodes, viewer, s.nodes},
 		{"GET " + api.PathNode, viewer, s.node},
 		{"GET " + api.PathAudit, viewer, s.audit},
+		{"GET " + api.PathAuditChain, viewer, s.auditChain},
+		{"GET " + api.PathTokens, viewer, s.tokens},
+		{"POST " + api.PathTokens, operator, s.createToken},
+		{"DELETE " + api.PathToken, operator, s.revokeToken},
+		{"GET " + api.PathOperators, viewer, s.operators},
+		{"POST " + api.PathOperators, admin, s.addOperator},
+		{"DELETE " + api.PathOperator, admin, s.revokeOperator},
+		{"POST " + api.PathRecovery, admin, s.recovery},
 		{"GET " + api.PathFaults, viewer, s.faults},
+		{"GET " + api.PathMetrics, viewer, s.metrics},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathExec, operator, s.exec},
 		{"POST " + api.PathRetire, admin, s.change(r.Retire)},
@@ -71,6 +80,14 @@ func (s *Server) operatorRoutes() []route {
 		{"POST " + api.PathRelease, admin, s.change(r.Release)},
 		{"POST " + api.PathFaults, admin, s.arm},
 		{"DELETE " + api.PathFaults, admin, s.clear},
+		{"GET " + api.PathRotations, viewer, s.rotations()},
+		{"POST " + api.PathRotations, admin, s.startRotation()},
+		{"POST " + api.PathRotation, admin, s.setRotation},
+		{"GET " + api.PathACs, viewer, s.acs},
+		{"POST " + api.PathACs, admin, s.addAC},
+		{"DELETE " + api.PathAC, admin, s.removeAC()},
+		{"POST " + api.PathACDrain, admin, s.drainAC("ac drain", true)},
+		{"DELETE " + api.PathACDrain, admin, s.drainAC("ac undrain", false)},
 	}
 }
 
@@ -100,7 +117,7 @@ func (s *Server) void(r *http.Request) error {
 // least a level.
 func (s *Server) require(least level, h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, ok := s.identity(r)
+		id, _, ok := s.caller(r)
 		name, _, _ := strings.Cut(id.Name, ".")
 		switch has := levels[name]; {
 		case !ok || id.Role != api.RoleOperator || has == nobody:
@@ -113,7 +130,36 @@ func (s *Server) require(least level, h http.HandlerFunc) http.Handler {
 			fail(w, http.StatusForbidden, "ask an operator with a higher level",
 				errors.New("the certificate "+id.String()+" is not of a level that may do this"))
 		default:
-			h(w, r)
+			ctx, end := s.whileGood(r)
+			defer end()
+			h(w, r.WithContext(ctx))
 		}
 	})
 }
+
+// lookEvery is how often the certificate of a request that lasts is looked at.
+const lookEvery = 500 * time.Millisecond
+
+// whileGood ends a request that lasts when its certificate does not count any
+// more: who is revoked sees nothing more, and what he runs is stopped.
+func (s *Server) whileGood(r *http.Request) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(r.Context())
+	go func() {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := s.void(r); err != nil {
+				cancel(fmt.Errorf("%w: %w", errVoid, err))
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// errVoid is why a request ended whose certificate does not count any more.
+var errVoid = errors.New("the operator's certificate does not count any more")

@@ -16,6 +16,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
+	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -43,6 +44,7 @@ type Registry interface {
 	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
 	Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error
 	Ready(ctx context.Context) error
+	Trustees
 }
 
 // Trust says whose certificates count. Its methods are called in handshakes:
@@ -68,6 +70,16 @@ type Options struct {
 	// state that does not allow it. The text of those reaches operators.
 	Failed func(error) (status int, remedy string, ok bool)
 
+	// Metrics counts what happens; default: metrics of its own. Each set is for
+	// one Server.
+	Metrics *metrics.Metrics
+
+	// Cluster are the other ACs; nil: there are none. Peer asks them as this AC.
+	Cluster Cluster
+	Peer    *http.Client
+
+	Rotations Rotations // default: there are none
+
 	Limits Limits              // default DefaultLimits
 	Timing dispatch.Timing     // default dispatch.DefaultTiming
 	Spare  func(net.Conn) bool // default OwnMachine
@@ -81,6 +93,8 @@ type Server struct {
 	hub  *hub.Hub
 	gate *gate
 	http *http.Server
+
+	deciding chan struct{} // one token for each request that waits for the registry
 }
 
 // New makes a Server that listens nowhere yet. Run has to be called too.
@@ -94,11 +108,18 @@ func New(o Options) *Server {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	s := &Server{opt: o}
+	if o.Rotations == nil {
+		o.Rotations = none{}
+	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(o.Grid, o.Name, o.Version)
+	}
+	s := &Server{opt: o, deciding: make(chan struct{}, max(1, o.Limits.Deciding))}
 	s.hub = hub.New(hub.Options{
-		Liveness: liveness{s}, Settings: o.Registry.Settings, Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Log: o.Log,
+		Liveness: liveness{s}, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
 	})
-	s.gate = newGate(o.Limits, s.tlsConfig(), s.faulty, o.Log)
+	s.gate = newGate(o.Limits, s.tlsConfig(), s.faulty, o.Metrics, o.Log)
+	s.gauges()
 	s.http = &http.Server{
 		Handler:           s.routes(),
 		ReadHeaderTimeout: o.Limits.Header,
@@ -139,6 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.hub.Run(ctx) })
 	wg.Go(func() { s.followRevoked(ctx) })
 	wg.Go(func() { s.followFaults(ctx) })
+	wg.Go(func() { s.followDrain(ctx) })
 	wg.Go(func() {
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)

@@ -122,6 +122,39 @@ func TestOperatorsConnectionEndsWithItsCertificate(t *testing.T) {
 	}
 }
 
+// What lasts ends within a second when the operator's certificate is revoked:
+// he sees no more of the nodes, and his command is stopped.
+func TestRevokedOperatorSeesNoMore(t *testing.T) {
+	var trust denying
+	r := newRig(t, func(o *Options) { trust.Trust, o.Trust = o.Trust, &trust })
+	n := newNode(r, 1)
+	s := n.session(n.climb())
+	op := r.operator("operator.ann")
+	ends := make(chan error, 2)
+	watching := make(chan struct{}, 100)
+	go func() {
+		ends <- op.WatchNodes(t.Context(), func([]api.Node) error { watching <- struct{}{}; return nil })
+	}()
+	go func() {
+		_, err := op.Exec(t.Context(), n.mac, api.ExecRequest{Argv: []string{"sleep"}}, client.ExecOptions{Job: "j1"})
+		ends <- err
+	}()
+	<-watching
+	s.want(api.FrameExec)
+	began := time.Now()
+	trust.on.Store(true)
+	said := fmt.Sprint(<-ends, <-ends)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if !strings.Contains(said, "does not count any more") {
+		t.Errorf("he is told %q", said)
+	}
+	if f := s.want(api.FrameCancel); f.Job != "j1" {
+		t.Errorf("stopped: %+v", f)
+	}
+}
+
 // A page of somebody else cannot act with the certificate in an operator's
 // browser.
 func TestForeignPageCannotAct(t *testing.T) {

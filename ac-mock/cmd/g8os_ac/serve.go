@@ -20,7 +20,9 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/keyfile"
 	"github.com/g8os/g8os/ac-mock/layers"
+	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/ac-mock/registry"
+	"github.com/g8os/g8os/ac-mock/rotate/drive"
 	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
@@ -32,16 +34,20 @@ import (
 // controller is an AC without its port: what it knows, and what it signs with.
 type controller struct {
 	cfg      config.Config
+	engine   store.Store // the store itself, which may be a member of a cluster
 	store    store.Store
 	ca       *ca.CA
 	registry *registry.Registry
+	metrics  *metrics.Metrics
 	cluster  *cluster.Cluster
+	seal     *seal.Sealer
+	rotate   *drive.Driver
 	sessions atomic.Pointer[func() int] // how many there are, once there is a port
 }
 
 // open opens everything that an AC keeps, and makes what is not there yet.
 func open(ctx context.Context, cfg config.Config, log *slog.Logger) (ac *controller, err error) {
-	ac = &controller{cfg: cfg}
+	ac = &controller{cfg: cfg, metrics: metrics.New(cfg.Grid, cfg.Name, version.Version())}
 	defer func() {
 		if err != nil {
 			ac.close()
@@ -61,7 +67,12 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (ac *control
 	if created {
 		log.Warn("master key made: keep a copy of it, away from the data", "file", cfg.MasterKey)
 	}
-	if ac.store, err = openStore(ctx, cfg, log); err != nil {
+	st, err := openStore(ctx, cfg, log)
+	if err != nil {
+		return ac, err
+	}
+	ac.engine, ac.store, ac.seal = st, ac.metrics.Store(st), sealer
+	if _, err := drive.CatchUp(ctx, ac.store, sealer); err != nil {
 		return ac, err
 	}
 	if ac.ca, err = ca.Open(ctx, ca.Options{
@@ -140,6 +151,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	sessions := srv.Sessions
 	ac.sessions.Store(&sessions)
 	part("server", func() error { return srv.Run(ctx) })
+	part("rotations", func() error { ac.rotate.Run(ctx); return nil })
 	part("other ACs", func() error { return ac.cluster.Run(ctx) })
 	part("membership", func() error { return ac.removed(ctx) })
 	part("listener", func() error { return srv.Serve(l) })
@@ -166,12 +178,23 @@ func (ac *controller) server(log *slog.Logger) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return server.New(server.Options{
+	var srv *server.Server
+	ac.rotate = drive.New(drive.Options{
+		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Store: ac.store, Seal: ac.seal, CA: ac.ca, Book: ac.registry, Sessions: sessions{&srv}, Log: log,
+	})
+	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Cluster: ac.cluster, Peer: ac.peerClient(), Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
-		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed, Log: log,
-	}), nil
+		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed, Metrics: ac.metrics, Rotations: ac.rotate, Log: log,
+	})
+	return srv, nil
 }
+
+// sessions are those of a server that is made after who asks for them.
+type sessions struct{ srv **server.Server }
+
+func (s sessions) Online(id api.NodeID) bool          { return (*s.srv).Online(id) }
+func (s sessions) Rotate(id api.NodeID, r api.Rotate) { (*s.srv).Rotate(id, r) }
 
 // fallback holds 10.254.254.254. Where other ACs may be on the link too, it is
 // held in turn, and the kernel is to remove it should this AC be killed.
@@ -197,7 +220,7 @@ func (ac *controller) fallback(srv *server.Server, l net.Listener, log *slog.Log
 
 // heldWithoutUs is how long 10.254.254.254 outlives an AC that is killed: about
 // as long as its lease.
-const heldWithoutUs = 6 * time.Second
+const heldWithoutUs = 5 * time.Second
 
 // trust is the CA as the server wants it.
 type trust struct {
@@ -226,9 +249,17 @@ func serverNames(cfg config.Config) ca.ServerOptions {
 func failed(err error) (status int, remedy string, ok bool) {
 	switch {
 	case errors.Is(err, registry.ErrUnknown):
-		return http.StatusNotFound, "g8os nodes lists the nodes", true
+		return http.StatusNotFound, "g8os nodes, g8os token list and g8os operator list show what there is", true
+	case errors.Is(err, registry.ErrInput):
+		return http.StatusBadRequest, "correct what was asked for; --help says what can be", true
 	case errors.Is(err, registry.ErrState):
-		return http.StatusConflict, "g8os node show NODE says where it stands", true
+		return http.StatusConflict, "g8os node show NODE, g8os operator list and g8os audit say how it stands", true
+	case errors.Is(err, drive.ErrRunning):
+		return http.StatusConflict, "g8os rotate status says what it waits for", true
+	case errors.Is(err, drive.ErrKind):
+		return http.StatusNotFound, "g8os rotate status lists those that there are or were; g8os rotate --help the kinds", true
+	case errors.Is(err, drive.ErrNodes):
+		return http.StatusConflict, "g8os nodes says which nodes are enrolled; the keys of ACs are rotated without naming nodes", true
 	case errors.Is(err, cluster.ErrUnknown), errors.Is(err, cluster.ErrExists):
 		return http.StatusConflict, "g8os ac list lists the ACs", true
 	case errors.Is(err, cluster.ErrLast):

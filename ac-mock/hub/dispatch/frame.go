@@ -29,6 +29,11 @@ func DecodeFrame(message []byte) (api.Frame, error) {
 	switch f.Type {
 	case api.FrameHeartbeat:
 		return f, nil
+	case api.FrameRotate:
+		if f.Rotate == nil {
+			return f, fmt.Errorf("%w: an answer to a rotation that names none", ErrFrame)
+		}
+		return f, nil
 	case api.FrameOutput:
 		if f.Stream != "stdout" && f.Stream != "stderr" {
 			return f, fmt.Errorf("%w: output on stream %q, want stdout or stderr", ErrFrame, f.Stream)
