@@ -30,6 +30,7 @@ type Campaign struct {
 	Started time.Time      `json:"started"`
 	By      string         `json:"by"` // operator, or AC where a schedule began it
 	Paused  bool           `json:"paused,omitempty"`
+	Overlap time.Duration  `json:"overlap,omitempty"` // ssh: see api.RotateRequest
 	Done    time.Time      `json:"done,omitzero"`
 	// Stage and Staged are how far a rotation has come that is not the nodes' alone, and since when.
 	Stage  Stage     `json:"stage,omitempty"`

@@ -30,6 +30,7 @@ type Rotate struct {
 	ID         string     `json:"id"` // of the rotation
 	Kind       RotateKind `json:"kind"`
 	Generation uint32     `json:"generation,omitempty"` // unlock: the one to have in use, alone
+	OverlapMS  int64      `json:"overlap_ms,omitempty"` // ssh: for how long both keys are offered
 	Done       bool       `json:"done,omitempty"`       // answer
 	Error      string     `json:"error,omitempty"`      // answer: why it is not done; it is tried again
 }
@@ -49,6 +50,9 @@ const (
 type RotateRequest struct {
 	Kind  RotateKind `json:"kind"`
 	Nodes []string   `json:"nodes,omitempty"` // ids, MACs or host names; empty: all that are enrolled
+	// OverlapMS is for how long a node's ssh offers the old host key with the new
+	// one beside it, so that who connects learns the new one (OpenSSH's UpdateHostKeys).
+	OverlapMS int64 `json:"overlap_ms,omitempty"`
 }
 
 // Rotation is what an operator sees of one (g8os rotate status -o json).

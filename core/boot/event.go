@@ -92,6 +92,10 @@ type (
 		Failure
 	}
 
+	// RenewCertificate says that the client certificate is to be replaced before
+	// its time: the AC asked for it.
+	RenewCertificate struct{}
+
 	// VolumeLost says that the private volume is no longer mounted.
 	VolumeLost struct{ Err string }
 )
@@ -129,3 +133,5 @@ func (SSHStarted) event()   {}
 func (Connected) event()    {}
 func (Disconnected) event() {}
 func (VolumeLost) event()   {}
+
+func (RenewCertificate) event() {}

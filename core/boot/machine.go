@@ -117,6 +117,8 @@ func (m *Machine) take(ev Event) {
 		m.heardDHCP(e)
 	case Tried:
 		m.tried(e)
+	case RenewCertificate:
+		m.renewAt = m.now
 	case Unlocked, Secured, Connected, Disconnected, SSHStarted, VolumeLost:
 		m.climbed(e)
 	}

@@ -61,6 +61,7 @@ func play(t *testing.T, script string) string {
 //	answer unlock|secure|connect ok|unreachable|refused|distrusted|broken
 //	cannot IFACE | can IFACE           be made
 //	disconnected KIND | volumelost     something ends
+//	renew                              the AC wants another certificate
 //	sessions DURATION KIND             every one from here on ends after that time
 //	status | show                      print the status; show ARP and DHCP from here on
 func command(t *testing.T, w *world, f []string, body string) {
@@ -116,6 +117,8 @@ func command(t *testing.T, w *world, f []string, body string) {
 	case "sessions":
 		life, why := duration(t, f[1]), kind(t, f[2])
 		w.ends = func(id int) { w.later(w.took("connect")+life, Disconnected{ID: id, Failure: why}) }
+	case "renew":
+		w.send(RenewCertificate{})
 	case "volumelost":
 		w.send(VolumeLost{Err: "daemon died"})
 	case "status":

@@ -49,9 +49,10 @@ type Connection interface {
 	Close()
 }
 
-// Options of a session. All fields must be set.
+// Options of a session. All fields but Rotate must be set.
 type Options struct {
 	Jobs     *Jobs
+	Rotate   func(api.Rotate) api.Rotate // replaces a key and says how that went; it may take its time
 	Where    func() api.Whereabouts
 	Settings func(api.Settings)
 	Timing   Timing
@@ -190,6 +191,10 @@ func (s *Session) take(f api.Frame) {
 		s.opt.Jobs.cancel(f.Job)
 	case api.FrameAck:
 		s.opt.Jobs.ack(f.Job, f.Seq)
+	case api.FrameRotate:
+		if f.Rotate != nil {
+			s.rotate(*f.Rotate)
+		}
 	default:
 		s.opt.Log.Warn("frame of an unknown type left out", "type", f.Type)
 	}

@@ -111,7 +111,7 @@ func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, 
 	}
 	where := p.Where(boot.PhaseManaged)
 	return managed.Open(ctx, conn, managed.Options{
-		Jobs: n.jobs, Settings: n.keys.settle, Timing: managed.DefaultTiming, Log: n.opt.Log,
+		Jobs: n.jobs, Settings: n.keys.settle, Rotate: func(r api.Rotate) api.Rotate { return n.rotate(p, r) }, Timing: managed.DefaultTiming, Log: n.opt.Log,
 		Where: func() api.Whereabouts { return where },
 	})
 }
@@ -123,6 +123,7 @@ type operations struct {
 	open     map[int]context.CancelFunc
 	sessions map[int]*managed.Session
 	running  sync.WaitGroup
+	starting sync.Mutex         // held while sshd is being started
 	stop     context.CancelFunc // of sshd
 	stopped  chan struct{}
 }
@@ -174,6 +175,8 @@ const sshPatience = 4 * time.Second
 
 // startSSH has sshd run, and tells when it is ready and when it is not.
 func (o *operations) startSSH() {
+	o.starting.Lock()
+	defer o.starting.Unlock()
 	o.stopSSH()
 	n := o.node
 	ctx, cancel := context.WithCancel(n.ctx)

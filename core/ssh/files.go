@@ -56,16 +56,24 @@ func prepare(o Options, sshd string) error {
 func ensureHostKey(o Options) error {
 	path := o.path(hostKey)
 	raw, err := os.ReadFile(path)
-	if err == nil {
-		if _, err = ssh.ParseRawPrivateKey(raw); err == nil {
-			return os.Chmod(path, 0o600) // sshd refuses one that others can read
-		}
-		if err := aside(o, path, err); err != nil {
-			return err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return makeHostKey(path)
+	case err != nil:
 		return fmt.Errorf("read the host key: %w", err)
 	}
+	signer, err := ssh.ParsePrivateKey(raw)
+	if err == nil {
+		return errors.Join(os.Chmod(path, 0o600), shown(path, signer.PublicKey())) // sshd refuses one that others can read
+	}
+	if err := aside(o, path, err); err != nil {
+		return err
+	}
+	return makeHostKey(path)
+}
+
+// makeHostKey makes a new key; the file with the private half comes last.
+func makeHostKey(path string) error {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make a host key: %w", err)
@@ -74,21 +82,30 @@ func ensureHostKey(o Options) error {
 	if err != nil {
 		return fmt.Errorf("make a host key: %w", err)
 	}
-	shown, err := ssh.NewPublicKey(public)
+	key, err := ssh.NewPublicKey(public)
 	if err != nil {
 		return fmt.Errorf("make a host key: %w", err)
 	}
-	if err := durable.Write(durable.OS, path+".pub", ssh.MarshalAuthorizedKey(shown), 0o644); err != nil {
+	if err := shown(path, key); err != nil {
 		return err
 	}
 	return durable.Write(durable.OS, path, pem.EncodeToMemory(block), 0o600)
+}
+
+// shown writes the public half beside a key, unless it is there.
+func shown(path string, key ssh.PublicKey) error {
+	text := ssh.MarshalAuthorizedKey(key)
+	if old, err := os.ReadFile(path + ".pub"); err == nil && bytes.Equal(old, text) {
+		return nil
+	}
+	return durable.Write(durable.OS, path+".pub", text, 0o644)
 }
 
 // ensureConfig keeps a configuration that sshd accepts.
 func ensureConfig(o Options, sshd string) error {
 	path := o.path(configFile)
 	if isDefault(o) {
-		return nil // sshd need not be asked about what we wrote
+		return writeDefaults(o) // sshd need not be asked about what we wrote
 	}
 	if _, err := os.Stat(path); err == nil {
 		out, err := exec.Command(sshd, "-t", "-f", path).CombinedOutput()
@@ -101,13 +118,25 @@ func ensureConfig(o Options, sshd string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the configuration of sshd: %w", err)
 	}
-	return durable.Write(durable.OS, path, []byte(defaults(o)), 0o600)
+	return writeDefaults(o)
 }
 
-// isDefault tells whether the configuration is the one made here.
+// isDefault tells whether the configuration is one made here, during a rotation
+// of the host key or not.
 func isDefault(o Options) bool {
 	text, err := os.ReadFile(o.path(configFile))
-	return err == nil && string(text) == defaults(o)
+	return err == nil && (string(text) == defaults(o, false) || string(text) == defaults(o, true))
+}
+
+// writeDefaults writes the configuration made here, if it is not there. The key
+// to come is offered after the present one.
+func writeDefaults(o Options) error {
+	_, err := os.Stat(o.path(nextKey))
+	want, path := defaults(o, err == nil), o.path(configFile)
+	if text, err := os.ReadFile(path); err == nil && string(text) == want {
+		return nil
+	}
+	return durable.Write(durable.OS, path, []byte(want), 0o600)
 }
 
 // aside moves a file that cannot be used to NAME.broken.
@@ -116,12 +145,15 @@ func aside(o Options, path string, why error) error {
 	return durable.Rename(durable.OS, path, path+".broken")
 }
 
-func defaults(o Options) string {
+func defaults(o Options, next bool) string {
+	keys := fmt.Sprintf("HostKey %q\n", o.path(hostKey))
+	if next {
+		keys += fmt.Sprintf("HostKey %q\n", o.path(nextKey))
+	}
 	return fmt.Sprintf(`# Made by g8os_core, which keeps your changes as long as sshd accepts them.
 Port %d
 AddressFamily any
-HostKey "%s"
-AuthorizedKeysFile "%s"
+%sAuthorizedKeysFile "%s"
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -134,7 +166,7 @@ ClientAliveInterval 30
 ClientAliveCountMax 4
 LogLevel INFO
 Subsystem sftp internal-sftp
-`, o.Port, o.path(hostKey), o.path(keysFile))
+`, o.Port, keys, o.path(keysFile))
 }
 
 // warnLocked tells of an account that sshd refuses even with a good key: "!"

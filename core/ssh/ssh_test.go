@@ -203,7 +203,7 @@ func TestDamagedFilesAreMovedAsideAndMadeAnew(t *testing.T) {
 func TestAnOperatorsConfigurationIsKept(t *testing.T) {
 	o := options(t)
 	must(t, os.MkdirAll(o.Dir, 0o700))
-	mine := strings.Replace(defaults(o), "Port 0", "Port 2222", 1)
+	mine := strings.Replace(defaults(o, false), "Port 0", "Port 2222", 1)
 	must(t, os.WriteFile(o.path(configFile), []byte(mine), 0o600))
 	running(t, o)
 	if b, _ := os.ReadFile(o.path(configFile)); string(b) != mine {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/g8os/g8os/ac-mock/rotate"
 	"github.com/g8os/g8os/ac-mock/store"
@@ -38,7 +39,7 @@ func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (
 	now := d.o.Clock().UTC()
 	c := rotate.Campaign{
 		ID: fmt.Sprintf("%s-%s-%x", r.Kind, now.Format("20060102T150405"), random), Kind: r.Kind,
-		Started: now, By: actor, Stage: first, Staged: now,
+		Started: now, By: actor, Stage: first, Staged: now, Overlap: time.Duration(r.OverlapMS) * time.Millisecond,
 	}
 	// The nodes come before the campaign: without it they mean nothing.
 	if err := d.begin(ctx, c, ids); err != nil {
@@ -65,6 +66,8 @@ func (d *Driver) changed(k api.RotateKind, err error) error {
 // meant are the nodes of a request.
 func (d *Driver) meant(ctx context.Context, r api.RotateRequest) (ids []api.NodeID, err error) {
 	switch {
+	case r.OverlapMS < 0 || r.OverlapMS > 0 && r.Kind != api.RotateSSH:
+		return nil, fmt.Errorf("rotate %s: %w: an overlap of %d ms, want one of 0 or more, of ssh only", r.Kind, ErrNodes, r.OverlapMS)
 	case !r.Kind.OfNodes() && len(r.Nodes) > 0:
 		return nil, fmt.Errorf("rotate %s: %w: it is the ACs', name no nodes", r.Kind, ErrNodes)
 	case !r.Kind.OfNodes():

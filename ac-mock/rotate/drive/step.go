@@ -107,7 +107,7 @@ func (d *Driver) nodes(ctx context.Context, c rotate.Campaign, answers []answer)
 
 // ask has one node rotate. A node that cannot is shown with the reason.
 func (d *Driver) ask(ctx context.Context, c rotate.Campaign, m *machine, id api.NodeID) error {
-	r := api.Rotate{ID: c.ID, Kind: c.Kind}
+	r := api.Rotate{ID: c.ID, Kind: c.Kind, OverlapMS: c.Overlap.Milliseconds()}
 	switch c.Kind {
 	case api.RotateCA:
 		r.Kind = api.RotateCert
