@@ -79,7 +79,7 @@ func tell(machines ...*vm) {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		r, err := m.agent.run(ctx, "journalctl -b --no-pager -n 500 | grep -v qemu-ga | tail -n 60; g8os_core status 2>&1 || true", "")
+		r, err := m.agent.run(ctx, "journalctl -b --no-pager -n 500 | grep -v qemu-ga | tail -n 60; ip -s address; ip neighbour; g8os_core status 2>&1 || true", "")
 		cancel()
 		AddReportEntry("journal of "+m.name, fmt.Sprint(r.out, err))
 	}
