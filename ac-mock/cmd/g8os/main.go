@@ -73,6 +73,7 @@ type cli struct {
 	Token    tokenCmd    `cmd:"" help:"Join tokens: approve machines in advance."`
 	Operator operatorCmd `cmd:"" help:"Who may operate the grid, and as what."`
 	Recovery recoveryCmd `cmd:"" help:"Recovery keys: open a node's volume without an AC."`
+	Rotate   rotateCmd   `cmd:"" help:"Replace keys: add, prove, remove (ac-mock/ROTATION.md)."`
 	Fault    faultCmd    `cmd:"" help:"Make the AC misbehave (if it was started with faults)."`
 	AC       acCmd       `cmd:"" name:"ac" help:"Show, add, remove or drain the grid's ACs."`
 	Metrics  metricsCmd  `cmd:"" help:"Print the AC's metrics, as Prometheus scrapes them (ac-mock/METRICS.md)."`
@@ -84,6 +85,7 @@ type session struct {
 	environment
 	ctx     context.Context
 	context string
+	command string // the last word of the command
 }
 
 // dial makes the client of the chosen context.
@@ -129,7 +131,7 @@ func run(ctx context.Context, args []string, env environment) int {
 		fmt.Fprintf(env.stderr, "g8os: %v (g8os --help)\n", err)
 		return exitUsage
 	}
-	err = parsed.Run(&session{environment: env, ctx: ctx, context: c.Context})
+	err = parsed.Run(&session{environment: env, ctx: ctx, context: c.Context, command: command(parsed.Command())})
 	return report(ctx, env.stderr, err)
 }
 
