@@ -60,7 +60,7 @@ type presence struct {
 	At     string          `json:"at,omitempty"` // the AC that it has a session with
 	online bool            // that AC is this one
 	moved  bool            // Where or At differ from what is in the store
-	fresh  bool // only Seen does
+	fresh  bool            // only Seen does
 }
 
 func newBook(revoke func(api.NodeID)) *book {

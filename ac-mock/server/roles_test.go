@@ -22,6 +22,7 @@ var may = map[string]string{
 	"GET /api/rotations":              "viewer",
 	"POST /api/rotations":             "admin",
 	"POST /api/rotations/{kind}/{do}": "admin",
+	"GET /api/backup":                 "admin",
 	"GET /api/acs":                    "viewer",
 	"POST /api/acs":                   "admin",
 	"DELETE /api/acs/{name}":          "admin",

@@ -83,6 +83,7 @@ func (s *Server) operatorRoutes() []route {
 		{"GET " + api.PathRotations, viewer, s.rotations()},
 		{"POST " + api.PathRotations, admin, s.startRotation()},
 		{"POST " + api.PathRotation, admin, s.setRotation},
+		{"GET " + api.PathBackup, admin, s.backup},
 		{"GET " + api.PathACs, viewer, s.acs},
 		{"POST " + api.PathACs, admin, s.addAC},
 		{"DELETE " + api.PathAC, admin, s.removeAC()},

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -77,6 +78,8 @@ type Options struct {
 	// Cluster are the other ACs; nil: there are none. Peer asks them as this AC.
 	Cluster Cluster
 	Peer    *http.Client
+	// Backup writes the store, sealed, and says how many keys it has; nil: it cannot be had here.
+	Backup func(ctx context.Context, w io.Writer) (keys int, err error)
 
 	Rotations Rotations // default: there are none
 

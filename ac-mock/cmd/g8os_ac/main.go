@@ -20,7 +20,9 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/g8os/g8os/ac-mock/backup"
 	"github.com/g8os/g8os/ac-mock/config"
+	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/ac-mock/store/etcd"
@@ -38,9 +40,10 @@ Exit status: 0 stopped as told; 1 something is in its way; 2 wrong usage.`
 type cli struct {
 	Config string `help:"Configuration file. Default ${file}, if it is there." placeholder:"FILE"`
 
-	Run   runCmd   `cmd:"" help:"Run the controller."`
-	Init  initCmd  `cmd:"" help:"Make what a first start makes, and end: keys, CA, first admin."`
-	Check checkCmd `cmd:"" name:"check-config" help:"Say what is wrong with the configuration, if anything."`
+	Run     runCmd     `cmd:"" help:"Run the controller."`
+	Init    initCmd    `cmd:"" help:"Make what a first start makes, and end: keys, CA, first admin."`
+	Restore restoreCmd `cmd:"" help:"Fill the empty store of this AC, which must not run, from a backup."`
+	Check   checkCmd   `cmd:"" name:"check-config" help:"Say what is wrong with the configuration, if anything."`
 }
 
 // overrides are the flags that stand above the file.
@@ -114,6 +117,18 @@ func remedyOf(err error) string {
 		return "this machine does not have that address: correct listen"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root, or choose folders and a port that this user may use"
+	case errors.Is(err, errNewer):
+		return "run the version that wrote it, or a later one; or restore a backup of this version into an empty data_dir"
+	case errors.Is(err, errMasterFirst):
+		return "copy the master key file to where master_key says, from where its copy is kept"
+	case errors.Is(err, backup.ErrNotEmpty):
+		return "a backup is restored into an AC that has never run: choose an empty data_dir"
+	case errors.Is(err, backup.ErrVersion):
+		return "restore it with the version that made it, into a grid of the same name (grid in ac.toml)"
+	case errors.Is(err, seal.ErrKey):
+		return "the master key is that of another grid, or of another time: restore its file from the copy of that time"
+	case errors.Is(err, backup.ErrDamaged):
+		return "take another copy of the backup"
 	case errors.Is(err, etcd.ErrNotMember):
 		return "say to an AC of the grid that this one may join (g8os ac add NAME PEER-URL), and start it again"
 	case errors.Is(err, etcd.ErrRemoved):

@@ -72,6 +72,9 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (ac *control
 		return ac, err
 	}
 	ac.engine, ac.store, ac.seal = st, ac.metrics.Store(st), sealer
+	if err := understood(ctx, ac.store); err != nil {
+		return ac, err
+	}
 	if _, err := drive.CatchUp(ctx, ac.store, sealer); err != nil {
 		return ac, err
 	}
@@ -184,7 +187,7 @@ func (ac *controller) server(log *slog.Logger) (*server.Server, error) {
 	})
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
-		Cluster: ac.cluster, Peer: ac.peerClient(), Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
+		Cluster: ac.cluster, Peer: ac.peerClient(), Backup: ac.backup, Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed, Metrics: ac.metrics, Rotations: ac.rotate, Log: log,
 	})
 	return srv, nil
