@@ -75,6 +75,8 @@ type cli struct {
 	Recovery recoveryCmd `cmd:"" help:"Recovery keys: open a node's volume without an AC."`
 	Rotate   rotateCmd   `cmd:"" help:"Replace keys: add, prove, remove (ac-mock/ROTATION.md)."`
 	Fault    faultCmd    `cmd:"" help:"Make the AC misbehave (if it was started with faults)."`
+	Backup   backupCmd   `cmd:"" help:"Write all that the ACs know into a file, sealed."`
+	Restore  restoreCmd  `cmd:"" help:"Fill the empty store of an AC on this machine from a backup."`
 	AC       acCmd       `cmd:"" name:"ac" help:"Show, add, remove or drain the grid's ACs."`
 	Metrics  metricsCmd  `cmd:"" help:"Print the AC's metrics, as Prometheus scrapes them (ac-mock/METRICS.md)."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
