@@ -38,6 +38,7 @@ var sections = []struct {
 	{"impair", "links that misbehave, and those beside them", measureImpair},
 	{"sim", "simulated grids", measureSim},
 	{"hundred", "100 nodes up and down", measureHundred},
+	{"rotate", "keys of 100 nodes replaced", measureRotate},
 	{"ac", "the controller under load", measureAC},
 	{"image", "the operating system as it is shipped", measureImage},
 	{"vm", "one virtual machine that boots", measureMachine},
