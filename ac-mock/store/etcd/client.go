@@ -76,6 +76,9 @@ func (s *client) List(ctx context.Context, prefix string, o store.ListOptions) (
 		limit = store.DefaultPage
 	}
 	from := s.prefix + max(prefix, o.From)
+	if from == "" {
+		from = "\x00" // etcd's name for the first key
+	}
 	opts := []clientv3.OpOption{
 		clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.prefix + prefix)),
 		clientv3.WithLimit(int64(limit)), clientv3.WithRev(o.Revision),

@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"concurrent increments are all counted", increments},
 		{"a listing is paged, in order, and of one revision", paging},
 		{"keys alone can be listed", keysOnly},
+		{"all keys can be listed", allKeys},
 		{"a watch delivers every change once, in order", watchOrder},
 		{"a watch from the past delivers the past", watchPast},
 		{"a watch ends with its context", watchEnds},
@@ -56,6 +57,19 @@ func put(t *testing.T, ctx context.Context, s store.Store, key, value string) in
 		t.Fatalf("put %s: %v", key, err)
 	}
 	return rev
+}
+
+func allKeys(t *testing.T, ctx context.Context, s store.Store) {
+	for _, key := range []string{"b/2", "a", "c"} {
+		put(t, ctx, s, key, "v")
+	}
+	var all []string
+	if _, err := store.Each(ctx, s, "", func(kv store.KV) error { all = append(all, kv.Key); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(all) != "[a b/2 c]" {
+		t.Fatalf("all keys are %v, want a b/2 c", all)
+	}
 }
 
 func wantErr(t *testing.T, err, want error) {
