@@ -73,7 +73,7 @@ var _ = Describe("AC outages", Label("outage"), func() {
 	})
 
 	for _, away := range []time.Duration{10 * time.Minute, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour} {
-		story(fmt.Sprintf("the AC is away for %s", away), not{"vm": tooLong, "netns": tooLong}, func(ctx context.Context) {
+		saga(fmt.Sprintf("the AC is away for %s", away), not{"vm": tooLong, "netns": tooLong}, func(ctx context.Context) {
 			g := meet(ctx, ways)
 			g.managed(ctx, time.Minute)
 			g.during(ctx, away, "ac-kill")
@@ -125,7 +125,7 @@ var _ = Describe("AC outages", Label("outage"), func() {
 		})
 	}
 
-	story("a thousand nodes come back at once after their AC was away", not{"vm": tooMany, "netns": tooMany}, func(ctx context.Context) {
+	saga("a thousand nodes come back at once after their AC was away", not{"vm": tooMany, "netns": tooMany}, func(ctx context.Context) {
 		g := meetScaled(ctx, 1000, 1)
 		g.managed(ctx, 2*time.Minute)
 		g.during(ctx, 10*time.Minute, "ac-kill")

@@ -57,7 +57,7 @@ var _ = Describe("certificates", Label("trust"), func() {
 		g.recovers(ctx, 2*time.Minute)
 	})
 
-	story("certificates of six hours are renewed for a week, the AC away at any time", not{"vm": tooLong, "netns": tooLong}, func(ctx context.Context) {
+	saga("certificates of six hours are renewed for a week, the AC away at any time", not{"vm": tooLong, "netns": tooLong}, func(ctx context.Context) {
 		g := meet(ctx, strings.Replace(ways, "{name: ac1,", "{name: ac1, certificate_life: 6h,", 1))
 		g.managed(ctx, time.Minute)
 		for i := range 14 {
