@@ -70,9 +70,9 @@ func (v Violation) String() string {
 }
 
 // settle is how long two nodes may both have an address after a segment was
-// disturbed: until the other one's announcement is heard and an address is
-// given up (RFC 5227, section 2.4: DEFEND_INTERVAL is 10 s).
-const settle = 30 * time.Second
+// disturbed: until one of them has announced it again (core/network/conflict:
+// within 37.5 s), and the other has given it up.
+const settle = 45 * time.Second
 
 // Checker judges one run.
 type Checker struct {

@@ -119,14 +119,14 @@ func TestLastingDuplicate(t *testing.T) {
 	if got := said(121*second, nodes[0]); got != "" {
 		t.Errorf("one has gone: %s", got)
 	}
-	if got := said(122*second, nodes...) + said(152*second, nodes...); got != "" {
+	if got := said(122*second, nodes...) + said(167*second, nodes...); got != "" {
 		t.Errorf("counted from when they shared it before: %s", got)
 	}
-	want := "2m33s: one-address: 10.0.0.1 of segment office is used by a and b for more than 30s\n"
-	if got := said(153*second, nodes...); got != want {
+	want := "2m48s: one-address: 10.0.0.1 of segment office is used by a and b for more than 45s\n"
+	if got := said(168*second, nodes...); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := said(154*second, nodes...); got != "" {
+	if got := said(169*second, nodes...); got != "" {
 		t.Errorf("it is said again: %s", got)
 	}
 }
