@@ -33,10 +33,15 @@ import (
 	"sync"
 
 	"github.com/g8os/g8os/lab/fabric"
+	"github.com/g8os/g8os/lab/grid"
 	"github.com/g8os/g8os/lab/machine"
 	"github.com/g8os/g8os/lab/record"
 	"github.com/g8os/g8os/lab/topology"
 )
+
+// Grid is what a scenario sees of a lab: the same in virtual time (lab/sim), on
+// namespaces and on machines (lab/real).
+type Grid = grid.Grid
 
 // DefaultName is the lab that is meant when nobody says which.
 const DefaultName = "default"
