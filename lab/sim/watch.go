@@ -221,13 +221,13 @@ func (w *World) overstayed() []grid.Overstay {
 		if !n.Running() || !n.Managed() {
 			continue
 		}
-		for _, x := range n.Host.NICs {
+		for i, x := range n.Host.NICs {
 			server := w.dhcp[x.Segment().Name]
 			if server == nil || !x.Carrier() {
 				continue
 			}
 			for _, a := range x.Addresses() {
-				if l, ok := server.Leased(a.Addr()); ok && l.MAC == x.MAC && w.e.Now() > l.Until+leaseGrace && !declared(w.member(n).plan.Ports[x.Index-2].Address, a) {
+				if l, ok := server.Leased(a.Addr()); ok && l.MAC == x.MAC && w.e.Now() > l.Until+leaseGrace && !declared(w.member(n).plan.Ports[i].Address, a) {
 					out = append(out, grid.Overstay{Node: n.Name(), Segment: x.Segment().Name, Address: a.Addr(), Since: l.Until})
 				}
 			}

@@ -42,6 +42,7 @@ type Host struct {
 	Name    string
 	Powered bool
 	NICs    []*NIC
+	cards   int // that it ever had
 	net     *Net
 	stream  engine.Stream
 	accept  func(*End) // nil: nobody listens

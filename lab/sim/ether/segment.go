@@ -50,7 +50,8 @@ type NIC struct {
 
 // NIC adds a network card, plugged into a segment.
 func (h *Host) NIC(name, mac string, s *Segment) *NIC {
-	x := &NIC{Host: h, Name: name, MAC: mac, Index: len(h.NICs) + 2, Cable: true, segment: s}
+	h.cards++
+	x := &NIC{Host: h, Name: name, MAC: mac, Index: h.cards + 1, Cable: true, segment: s} // 1 is lo
 	h.NICs = append(h.NICs, x)
 	s.nics = append(s.nics, x)
 	return x
@@ -115,17 +116,18 @@ func (x *NIC) unwatch() {
 	x.watched, x.dhcp = nil, false
 }
 
-// Move plugs it into another segment, with all that is on it.
+// Move plugs it into another segment, as another card of the same name and MAC:
+// nothing is on it, it is down, and the kernel has counted on.
 func (x *NIC) Move(to *Segment) {
-	addresses, watched, dhcp := x.addresses, x.watched, x.dhcp
 	x.SetAddresses(nil)
 	x.unwatch()
+	x.Up = false
+	x.Host.cards++
+	x.Index = x.Host.cards + 1
 	x.segment.nics = slices.DeleteFunc(x.segment.nics, func(y *NIC) bool { return y == x })
 	x.segment.servers = slices.DeleteFunc(x.segment.servers, func(y *NIC) bool { return y == x })
 	x.segment = to
 	to.nics = append(to.nics, x)
-	x.SetAddresses(addresses)
-	x.Watch(watched, dhcp)
 }
 
 // Serve makes it a DHCP server of its segment, or ends that.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/g8os/g8os/core/api"
@@ -28,7 +29,7 @@ func (n *Node) PowerCut() {
 	n.crash()
 	n.Host.PowerCut()
 	n.disk.PowerCut()
-	n.volume = nil
+	n.volume, n.touched = nil, nil
 	n.o.Watcher.Addresses(n)
 }
 
@@ -70,22 +71,12 @@ func (n *Node) Start() {
 		operations: map[int]*operation{}, sessions: map[int]*session{},
 	}
 	c.machine = boot.New(boot.Config{
-		Hostname: n.o.Name, Seed: n.rng.Uint64(), LastFallback: n.lastFallback(), Touched: n.touched(),
+		Hostname: n.o.Name, Seed: n.rng.Uint64(), LastFallback: n.lastFallback(), Touched: slices.Clone(n.touched),
 		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,
 	})
 	n.core = c
 	n.clock, n.shift = n.clock+n.shift, 0 // the machine keeps what it was set to, the process forgets by whom
 	c.linksChanged()
-}
-
-// touched are the NICs on which an earlier run left something.
-func (n *Node) touched() (names []string) {
-	for _, x := range n.Host.NICs {
-		if len(x.Addresses()) > 0 {
-			names = append(names, x.Name)
-		}
-	}
-	return names
 }
 
 func (n *Node) lastFallback() netip.Addr {

@@ -78,6 +78,8 @@ type Node struct {
 	volume *volmem.Volume
 	probed probed
 
+	touched []string // NICs that are on record to have something of g8os_core on them, as core/network/links keeps it
+
 	read struct { // net.toml as it was parsed last
 		text string
 		is   boot.ConfigRead
@@ -202,7 +204,8 @@ func (n *Node) Cable(nic string, in bool) {
 	}
 }
 
-// Move plugs a NIC into another segment.
+// Move plugs another card with the name and MAC of a NIC into another segment,
+// in its place.
 func (n *Node) Move(nic string, to *ether.Segment) {
 	for _, x := range n.Host.NICs {
 		if x.Name == nic {

@@ -157,6 +157,10 @@ func (c *core) apply(e boot.Apply) {
 		c.happens(boot.Applied{ID: e.ID, Interface: e.Interface, Err: e.Interface + " is not there"})
 		return
 	}
+	c.touched = slices.DeleteFunc(c.touched, func(name string) bool { return name == x.Name })
+	if !e.Wanted.Equal(network.Wanted{}) {
+		c.touched = append(c.touched, x.Name)
+	}
 	x.Up = e.Wanted.Up
 	x.SetAddresses(e.Wanted.Addresses)
 	c.o.Watcher.Addresses(c.Node)
