@@ -58,6 +58,16 @@ func (a *AC) Approve(ctx context.Context, n *Node) (NodeRecord, error) {
 	return ask(a, func(c *client.Client) (NodeRecord, error) { return c.Approve(ctx, string(n.ID())) })
 }
 
+// Rotate begins a rotation of all who have a key of a kind.
+func (a *AC) Rotate(ctx context.Context, k api.RotateKind) (api.Rotation, error) {
+	return ask(a, func(c *client.Client) (api.Rotation, error) { return c.Rotate(ctx, api.RotateRequest{Kind: k}) })
+}
+
+// Rotations lists the last rotation of each kind.
+func (a *AC) Rotations(ctx context.Context) ([]api.Rotation, error) {
+	return ask(a, func(c *client.Client) ([]api.Rotation, error) { return c.Rotations(ctx) })
+}
+
 // Retire shuts a node out for good.
 func (a *AC) Retire(ctx context.Context, n *Node) (NodeRecord, error) {
 	return ask(a, func(c *client.Client) (NodeRecord, error) { return c.Retire(ctx, string(n.ID())) })

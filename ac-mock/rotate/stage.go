@@ -42,6 +42,10 @@ func First(k api.RotateKind) Stage {
 	return ""
 }
 
+// OnlyNodes says whether nothing but nodes keep a campaign from its end, or from
+// its last stage: another one may take its place.
+func (c Campaign) OnlyNodes() bool { return c.Stage == StageNodes }
+
 // Advance takes a campaign to its next stage, or to its end.
 func (c Campaign) Advance(now time.Time) Campaign {
 	all := stages[c.Kind]

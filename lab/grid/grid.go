@@ -42,6 +42,10 @@ type Grid interface {
 	Boot(ctx context.Context, names ...string) error
 	// Approve lets a node in that waits for it.
 	Approve(ctx context.Context, name string) error
+	// Rotate begins to replace the keys of a kind (g8os rotate), of all who have
+	// one; Rotating says how many still hold the old one, 0 when it is over.
+	Rotate(ctx context.Context, kind string) error
+	Rotating(ctx context.Context, kind string) (int, error)
 	// Run has an AC start a job on a node, which lasts for a time and then says
 	// how often it has been started. The id is the job's own, and makes it
 	// idempotent. Facts tells what becomes of it.

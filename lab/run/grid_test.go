@@ -84,6 +84,8 @@ func (g *scripted) Nodes(context.Context) ([]grid.Node, error) {
 
 func (g *scripted) Boot(context.Context, ...string) error          { return nil }
 func (g *scripted) Approve(context.Context, string) error          { return nil }
+func (g *scripted) Rotate(context.Context, string) error           { return nil }
+func (g *scripted) Rotating(context.Context, string) (int, error)  { return 0, nil }
 func (g *scripted) Close(context.Context) error                    { return nil }
 func (g *scripted) History() []grid.Event                          { return g.history }
 func (g *scripted) Faults(context.Context) ([]grid.Applied, error) { return g.active, nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +15,8 @@ import (
 	"github.com/g8os/g8os/core/api"
 )
 
-// Start begins a rotation. Errors wrap ErrKind, ErrRunning, ErrNodes, or what
+// Start begins a rotation. One of the kind that waits for nodes only, as it may
+// for weeks when one is away, ends in it: who is not done comes along. Errors wrap ErrKind, ErrRunning, ErrNodes, or what
 // the book says of a node that it does not know; then nothing has changed.
 func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (api.Rotation, error) {
 	first := rotate.First(r.Kind)
@@ -29,7 +31,8 @@ func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (
 	if err != nil && !errors.Is(err, ErrKind) {
 		return api.Rotation{}, err
 	}
-	if last.ID != "" && last.Done.IsZero() {
+	open := last.ID != "" && last.Done.IsZero()
+	if open && !last.OnlyNodes() {
 		return api.Rotation{}, fmt.Errorf("rotate %s: %w: %s began at %s", r.Kind, ErrRunning, last.ID, last.Started.Format("2006-01-02 15:04:05 UTC"))
 	}
 	random := make([]byte, 4)
@@ -45,6 +48,11 @@ func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (
 	if err := d.begin(ctx, c, ids); err != nil {
 		return api.Rotation{}, fmt.Errorf("rotate %s: %w", r.Kind, err)
 	}
+	if open && r.Kind.OfNodes() {
+		if err := d.takeAlong(ctx, last.Campaign, c, ids); err != nil {
+			return api.Rotation{}, fmt.Errorf("rotate %s: %w", r.Kind, err)
+		}
+	}
 	if err := d.o.Book.Note(ctx, actor, "rotate", "", fmt.Sprintf("%s: %d nodes", c.ID, len(ids))); err != nil {
 		return api.Rotation{}, err
 	}
@@ -53,6 +61,26 @@ func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (
 	}
 	d.soon()
 	return d.show(ctx, c)
+}
+
+// takeAlong makes the nodes that are not done in one campaign those of the next,
+// unless they are meant anyway.
+func (d *Driver) takeAlong(ctx context.Context, from, to rotate.Campaign, meant []api.NodeID) error {
+	entries, err := d.entries(ctx, from)
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(entries)) {
+		e := entries[id]
+		if slices.Contains(meant, id) || rotate.State(from.Kind, e, d.fact(id)) == api.RotateRemoved {
+			continue
+		}
+		e.ID = to.ID
+		if err := d.keep(ctx, to.Kind, id, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // changed says what a conflict means to an operator.

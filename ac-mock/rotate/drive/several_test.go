@@ -140,6 +140,43 @@ func TestWhatCannotBeRotatedChangesNothing(t *testing.T) {
 	}
 }
 
+// A rotation that waits for a node that is away does not stand in the way of the
+// next one, which takes the node along.
+func TestTheNextRotationTakesAlongWhoIsNotDone(t *testing.T) {
+	for _, k := range []api.RotateKind{api.RotateUnlock, api.RotateCA} {
+		g := newGrid(t, 3)
+		one := g.ac("ac1")
+		var away *node
+		other := ""
+		for _, n := range g.nodes {
+			if n.at = one; away == nil {
+				n.at, away = nil, n
+			} else {
+				other = n.claim.Hostname
+			}
+		}
+		_, err := one.driver.Start(t.Context(), admin, api.RotateRequest{Kind: k})
+		g.must(err)
+		if g.live(60, one) {
+			t.Fatal("over, without the node that is away")
+		}
+		r := api.RotateRequest{Kind: k}
+		if k.OfNodes() {
+			r.Nodes = []string{other}
+		}
+		_, err = one.driver.Start(t.Context(), admin, r)
+		g.must(err)
+		if g.live(60, one) {
+			t.Fatalf("%s: over, and the node that was away still holds the old key", k)
+		}
+		away.at = one
+		if !g.live(60, one) {
+			t.Errorf("%s: not over", k)
+		}
+		g.good(g.ac("ac1"))
+	}
+}
+
 // Nodes that are away are shown, and done when they are back.
 func TestANodeThatIsAwayIsRotatedWhenItIsBack(t *testing.T) {
 	g := newGrid(t, 3)

@@ -25,6 +25,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/ac-mock/registry"
+	"github.com/g8os/g8os/ac-mock/rotate/drive"
 	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/store/memory"
 	"github.com/g8os/g8os/core/api"
@@ -77,6 +78,8 @@ type run struct {
 	ca       *ca.CA
 	registry *registry.Registry
 	own      func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	rotating *drive.Driver
+	turning  bool
 	chains   map[*x509.Certificate][]*x509.Certificate
 	wrong    []*x509.Certificate
 	presence *dispatch.Presence
@@ -162,6 +165,7 @@ func (c *Controller) Start() error {
 	if r.own, err = r.ca.Server(ca.ServerOptions{Name: c.o.Name}); err != nil {
 		return fmt.Errorf("start AC %s: %w", c.o.Name, err)
 	}
+	r.rotating = r.rotations()
 	r.heard.ca, r.heard.node = r.ca.Revision(), r.registry.Revision()
 	c.run = r
 	c.Host.Powered = true
@@ -237,6 +241,7 @@ func (r *run) tick() {
 	}
 	r.perform(r.jobs.Tick(now))
 	r.Faults.Expire(now)
+	r.rotate()
 	r.revokedNow()
 	if r.e.Now() >= r.settling {
 		r.settle()

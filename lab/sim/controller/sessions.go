@@ -74,6 +74,11 @@ func (s *session) received(f channel.Frame) {
 		}
 		r.registry.Seen(s.node, s.where, true)
 		s.send(channel.Frame{Type: api.FrameHeartbeat, Seq: f.Seq})
+	case api.FrameRotate:
+		if f.Rotate != nil {
+			r.rotating.Answered(s.node, *f.Rotate)
+			r.rotateSoon()
+		}
 	case api.FrameOutput:
 		r.perform(r.jobs.Output(s.node, f))
 	case api.FrameExit:

@@ -106,7 +106,7 @@ type core struct {
 	busy       []*operation // wait for the vault and the certificate
 	frozen     bool
 	missed     []func() // what happened while it was frozen
-	impostors  int      // below zero: numbers of operations that are no effects
+	others     int      // below zero: numbers of operations that are no effects
 }
 
 // New puts a machine with NICs together: its disk has net.toml, it has no power.

@@ -20,6 +20,7 @@ type session struct {
 	id     int
 	number int // of the ledger
 	end    *ether.End
+	path   boot.Path
 	where  api.Whereabouts
 	pulse  *ledger.Pulse
 	over   bool
@@ -41,7 +42,7 @@ func upgraded(r channel.Response) error {
 func (c *core) begin(e boot.Connect, k *client) {
 	t := managed.DefaultTiming
 	s := &session{
-		core: c, id: e.ID, end: k.end, where: e.Path.Where(boot.PhaseManaged), number: c.ledger.Attach(),
+		core: c, id: e.ID, end: k.end, path: e.Path, where: e.Path.Where(boot.PhaseManaged), number: c.ledger.Attach(),
 		pulse: ledger.NewPulse(t.Heartbeat, t.Silence, c.monotonic()),
 	}
 	k.end = nil // it is the session's now
@@ -102,6 +103,10 @@ func (s *session) take(message any) {
 	case api.FrameExec:
 		if f.Exec != nil && f.Job != "" {
 			c.handOut(f.Job, *f.Exec, f.Seq)
+		}
+	case api.FrameRotate:
+		if f.Rotate != nil {
+			s.rotate(*f.Rotate)
 		}
 	case api.FrameAck:
 		c.ledger.Ack(f.Job, f.Seq)

@@ -77,8 +77,8 @@ func (n *Node) Impersonate(id api.NodeID) error {
 	if err != nil {
 		return err
 	}
-	c.impostors--
-	c.start(c.impostors, impostorPatience, func(op *operation) {
+	c.others--
+	c.start(c.others, impostorPatience, func(op *operation) {
 		k, err := op.dial(c.machine.Path(), nil)
 		if err != nil {
 			return
