@@ -209,7 +209,7 @@ func settledLine(found []invariant.Violation, f grid.Facts) string {
 	if len(found) > 0 {
 		return fmt.Sprintf("the grid has not recovered: %d things are not as they ought to be", len(found))
 	}
-	return fmt.Sprintf("the grid has recovered; %d nodes, %d jobs", len(f.Nodes), len(f.Jobs))
+	return fmt.Sprintf("the grid has recovered; nodes: %d, jobs: %d", len(f.Nodes), len(f.Jobs))
 }
 
 func (r *runner) why(v Verdict, why string) { r.result.Verdict, r.result.Why = v, why }

@@ -164,7 +164,7 @@ func (h *faultHealCmd) Run(ctx context.Context, c *cli, std streams) error {
 	if err := g.HealAll(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.out, "%d faults are healed\n", len(all))
+	_, err = fmt.Fprintf(std.out, "healed: %s\n", count(len(all), "fault"))
 	return err
 }
 
