@@ -62,7 +62,7 @@ func TestPasses(t *testing.T) {
 		"f2 in force 1m6s healed 0s", "1m6s dhcp-1 fault: power on=dhcp-1", "1m7s dhcp-1 is down",
 		"f1 in force 1m5s healed 1m8s", "1m8s office-1 is managed",
 		"f2 in force 1m6s healed 1m10s", "1m10s run check: everything is healed; the grid has 1m0s to recover", "1m10s dhcp-1 is managed",
-		"1m20s run check: the grid has recovered; 6 nodes, 0 jobs",
+		"1m20s run check: the grid has recovered; nodes: 6, jobs: 0",
 	}
 	if !reflect.DeepEqual(changes, want) {
 		t.Errorf("told\n%s\nwant\n%s", strings.Join(changes, "\n"), strings.Join(want, "\n"))
