@@ -25,3 +25,17 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// Support writes a support bundle of the AC to w, and returns its size in bytes.
+// After an error what was written is not whole.
+func (c *Client) Support(ctx context.Context, w io.Writer) (size int64, err error) {
+	res, err := c.do(ctx, http.MethodGet, api.PathSupport, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	if size, err = io.Copy(w, res.Body); err != nil {
+		return size, fmt.Errorf("take the support bundle: %w: %w", ErrLost, err)
+	}
+	return size, nil
+}

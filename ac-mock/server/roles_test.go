@@ -18,6 +18,7 @@ var may = map[string]string{
 	"GET /api/nodes/{id}":             "viewer",
 	"GET /api/audit":                  "viewer",
 	"GET /api/faults":                 "viewer",
+	"GET /api/support":                "admin",
 	"GET /metrics":                    "viewer",
 	"GET /api/rotations":              "viewer",
 	"POST /api/rotations":             "admin",

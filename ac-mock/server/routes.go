@@ -73,6 +73,7 @@ func (s *Server) operatorRoutes() []route {
 		{"POST " + api.PathRecovery, admin, s.recovery},
 		{"GET " + api.PathFaults, viewer, s.faults},
 		{"GET " + api.PathMetrics, viewer, s.metrics},
+		{"GET " + api.PathSupport, admin, s.support},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathExec, operator, s.exec},
 		{"POST " + api.PathRetire, admin, s.change(r.Retire)},

@@ -18,6 +18,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/hub"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/ac-mock/metrics"
+	"github.com/g8os/g8os/ac-mock/support"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -74,6 +75,8 @@ type Options struct {
 	// Metrics counts what happens; default: metrics of its own. Each set is for
 	// one Server.
 	Metrics *metrics.Metrics
+	// Support are further parts of a support bundle. There must be no secret in them.
+	Support []support.Part
 
 	// Cluster are the other ACs; nil: there are none. Peer asks them as this AC.
 	Cluster Cluster

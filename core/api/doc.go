@@ -86,6 +86,7 @@ const (
 	PathAC         = "/api/acs/{name}"            // DELETE; it is a member no longer
 	PathACDrain    = "/api/acs/{name}/drain"      // POST, DELETE to undo; answers AC
 	PathBackup     = "/api/backup"                // GET; a file for g8os restore
+	PathSupport    = "/api/support"               // GET; a gzipped tar file (g8os support-bundle)
 	PathMetrics    = "/metrics"                   // GET; Prometheus' text format (ac-mock/METRICS.md)
 	PathHealth     = "/healthz"                   // GET, no certificate needed
 	PathReady      = "/readyz"                    // GET, no certificate needed

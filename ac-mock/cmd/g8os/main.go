@@ -79,6 +79,7 @@ type cli struct {
 	Restore  restoreCmd  `cmd:"" help:"Fill the empty store of an AC on this machine from a backup."`
 	AC       acCmd       `cmd:"" name:"ac" help:"Show, add, remove or drain the grid's ACs."`
 	Metrics  metricsCmd  `cmd:"" help:"Print the AC's metrics, as Prometheus scrapes them (ac-mock/METRICS.md)."`
+	Support  supportCmd  `cmd:"" name:"support-bundle" help:"Write what an AC knows of itself into a file, to be sent to somebody who helps; no secret is in it."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

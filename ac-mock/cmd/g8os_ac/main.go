@@ -26,6 +26,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/ac-mock/store/etcd"
+	"github.com/g8os/g8os/ac-mock/support"
 )
 
 const description = `The agent controller of a grid.
@@ -206,7 +207,7 @@ func (c *initCmd) Run(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	ac, err := open(i.ctx, cfg, i.logger(cfg))
+	ac, err := open(i.ctx, cfg, logger(cfg, i.stderr))
 	if err != nil {
 		return err
 	}
@@ -223,9 +224,13 @@ func (c *runCmd) Run(i *invocation) error {
 	if err != nil {
 		return err
 	}
-	return serve(i.ctx, cfg, i.logger(cfg))
+	recent := support.NewRecent(recentLog)
+	return serve(i.ctx, cfg, logger(cfg, io.MultiWriter(i.stderr, recent)), recent)
 }
 
-func (i *invocation) logger(c config.Config) *slog.Logger {
-	return slog.New(slog.NewTextHandler(i.stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+// recentLog is how much of the log is kept for a support bundle, in bytes.
+const recentLog = 4 << 20
+
+func logger(c config.Config, w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.LogLevel}))
 }

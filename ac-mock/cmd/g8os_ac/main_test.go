@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/g8os/g8os/ac-mock/client"
+	"github.com/g8os/g8os/ac-mock/support/supporttest"
 )
 
 // folder makes a folder with an ac.toml, and returns the path of the file.
@@ -68,6 +69,39 @@ func freeAddr(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// What an AC keeps on its disk outside of its data is secret, and none of it is
+// in a support bundle; where it is stands there.
+func TestSupportBundle(t *testing.T) {
+	path, addr := folder(t, small+"log_level = \"debug\"\n"), freeAddr(t)
+	keys := filepath.Join(filepath.Dir(path), "keys")
+	end := begin(t, path, addr)
+	defer end()
+	c, err := client.Load(filepath.Join(keys, "operators", "admin.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.AC = []string{"https://" + addr}
+	admin, err := client.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	var out bytes.Buffer
+	if _, err := admin.Support(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	files, secrets := supporttest.Unpack(t, out.Bytes()), map[string][]byte{}
+	for what, file := range map[string]string{"the master key": filepath.Join(keys, "master"), "the root's key": filepath.Join(keys, "root.key"), "the admin's key": c.Key} {
+		if secrets[what], err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	supporttest.Clean(t, files, secrets)
+	if !strings.Contains(files["config.json"], filepath.Join(keys, "master")) || !strings.Contains(files["log.txt"], "msg=serving") {
+		t.Errorf("config.json: %s\nlog.txt: %s", files["config.json"], files["log.txt"])
+	}
 }
 
 // The first start makes a working grid; a second AC on its port or its data is

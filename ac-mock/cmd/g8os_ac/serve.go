@@ -27,6 +27,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/ac-mock/store/etcd"
+	"github.com/g8os/g8os/ac-mock/support"
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/version"
 )
@@ -126,7 +127,8 @@ func (ac *controller) close() {
 }
 
 // serve runs an AC until ctx ends.
-func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+// recent keeps what log writes, for support bundles.
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger, recent *support.Recent) error {
 	l, err := server.Listen(ctx, cfg.Listen, len(cfg.Fallback) > 0)
 	if err != nil {
 		return err
@@ -137,7 +139,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer ac.close()
-	srv, err := ac.server(log)
+	srv, err := ac.server(log, recent)
 	if err != nil {
 		return err
 	}
@@ -171,7 +173,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	return nil
 }
 
-func (ac *controller) server(log *slog.Logger) (*server.Server, error) {
+func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.Server, error) {
 	names := serverNames(ac.cfg)
 	certificate, err := ac.ca.Server(names)
 	if err != nil {
@@ -188,7 +190,8 @@ func (ac *controller) server(log *slog.Logger) (*server.Server, error) {
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Cluster: ac.cluster, Peer: ac.peerClient(), Backup: ac.backup, Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
-		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed, Metrics: ac.metrics, Rotations: ac.rotate, Log: log,
+		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed,
+		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Log: log,
 	})
 	return srv, nil
 }
@@ -224,6 +227,15 @@ func (ac *controller) fallback(srv *server.Server, l net.Listener, log *slog.Log
 // heldWithoutUs is how long 10.254.254.254 outlives an AC that is killed: about
 // as long as its lease.
 const heldWithoutUs = 5 * time.Second
+
+// support is what a support bundle has of this program. The configuration names
+// the files of secrets and holds none.
+func (ac *controller) support(recent *support.Recent) []support.Part {
+	return []support.Part{
+		support.JSON("config.json", func(context.Context) (any, error) { return ac.cfg, nil }),
+		recent.Part("log.txt"),
+	}
+}
 
 // trust is the CA as the server wants it.
 type trust struct {
