@@ -96,7 +96,7 @@ func restore(i *invocation, cfg config.Config, f io.ReadSeeker) (h backup.Header
 	if err != nil {
 		return h, 0, err
 	}
-	s, err := openStore(i.ctx, cfg, i.logger(cfg))
+	s, err := openStore(i.ctx, cfg, logger(cfg, i.stderr))
 	if err != nil {
 		return h, 0, err
 	}
