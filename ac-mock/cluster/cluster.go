@@ -100,6 +100,7 @@ type Cluster struct {
 	turns   chan struct{} // holds one token after Held has changed
 
 	mu       sync.Mutex
+	silent   bool // the store did not answer when it was asked last
 	alive    map[string]alive
 	draining map[string]bool
 	holders  map[string]string // by segment

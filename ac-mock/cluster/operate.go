@@ -47,7 +47,13 @@ func (c *Cluster) ACs(ctx context.Context) ([]api.AC, error) {
 
 // shown adds what is known beside membership and life; c.mu is held.
 func (c *Cluster) shown(ac api.AC) api.AC {
-	if c.draining[ac.Name] && ac.State == api.ACServing {
+	if ac.Name == c.o.Name { // what stands in the store may be old
+		ac.Sessions = c.o.Sessions()
+	}
+	switch {
+	case c.silent && ac.Name != c.o.Name:
+		ac.State = api.ACUnknown
+	case c.draining[ac.Name] && ac.State == api.ACServing:
 		ac.State = api.ACDraining
 	}
 	for _, segment := range slices.Sorted(maps.Keys(c.holders)) {

@@ -70,6 +70,9 @@ func (c *Cluster) renew(ctx context.Context) {
 	} else if err == nil && c.now() != c.said {
 		err = c.say(ctx)
 	}
+	c.mu.Lock()
+	c.silent = err != nil
+	c.mu.Unlock()
 	if err == nil {
 		return
 	}

@@ -21,6 +21,7 @@ const (
 	ACJoining  ACState = "joining"  // added; it has not started, or has not caught up: it does not vote
 	ACDraining ACState = "draining" // its nodes are to go to others
 	ACDown     ACState = "down"     // it has not been heard for some seconds
+	ACUnknown  ACState = "unknown"  // the AC that is asked has no majority: it hears of nobody
 )
 
 // NewAC is the body of a request to let one more AC in.

@@ -29,6 +29,18 @@ func (l *ledger) onAC(kind, ac string) bool {
 // mute tells whether a fault in force keeps an AC from being told anything.
 func (l *ledger) mute(ac string) bool { return l.onAC(fault.ACKill, ac) || l.onAC(fault.ACPause, ac) }
 
+// majority tells whether so many ACs are not killed or frozen that those that
+// are there can be ready.
+func (g *Grid) majority() bool {
+	all, there := g.lab.ACs(), 0
+	for _, a := range all {
+		if !g.l.mute(a.Name()) {
+			there++
+		}
+	}
+	return there > len(all)/2
+}
+
 // everyAC does something to all ACs of a fault.
 func (g *Grid) everyAC(e entry, do func(*lab.AC) (grid.Measured, error)) (grid.Measured, error) {
 	acs, err := g.controllers(e.Fault)
@@ -53,6 +65,9 @@ func (g *Grid) acKill(ctx context.Context, e entry) (grid.Measured, error) {
 			return grid.Measured{}, err
 		}
 		if !g.l.onAC(fault.ACKill, a.Name()) {
+			if !g.majority() {
+				return how("g8os_ac of %s is started, and waits for a majority", a.Name()), a.Launch(ctx)
+			}
 			if err := a.Start(ctx); err != nil {
 				return grid.Measured{}, err
 			}

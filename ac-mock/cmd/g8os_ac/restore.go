@@ -96,6 +96,7 @@ func restore(i *invocation, cfg config.Config, f io.ReadSeeker) (h backup.Header
 	if err != nil {
 		return h, 0, err
 	}
+	cfg.Etcd.PeerURL, cfg.Etcd.Join = "", nil // alone until it is started
 	s, err := openStore(i.ctx, cfg, logger(cfg, i.stderr))
 	if err != nil {
 		return h, 0, err
