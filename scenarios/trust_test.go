@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,49 @@ var _ = Describe("a join token", netns, vm, func() {
 		Expect(g.coreLog(ctx, g.Node("node-1"))).NotTo(ContainSubstring(token))
 	}, patience)
 })
+
+var _ = Describe("a recovery key", netns, vm, func() {
+	It("opens the volume while there is no AC, and no other key does; with an AC the node goes on as it was", func(ctx SpecContext) {
+		g := up(ctx, pair)
+		g.managed(ctx)
+		n := g.Node("node-1")
+		key := g.done(ctx, "", "recovery", "show", "node-1")
+		other := g.done(ctx, "", "recovery", "show", "node-2")
+		files := g.inside(ctx, "node-1", "sh", "-ec", "cd /mnt/etc; find . -type f | sort")
+		program := g.program(ctx, "node-1")
+		ok(g.AC("ac1").Kill(ctx))
+		ok(n.PowerCut(ctx))
+		ok(n.PowerOn(ctx))
+		g.reaches(ctx, "node-1", "without an AC", waits("network", ""))
+		recover := func(key string) lab.Result {
+			GinkgoHelper()
+			r, err := n.Exec(ctx, "sh", "-c", `printf '%s\n' "$0" | `+program+` recover`, key)
+			ok(err)
+			return r
+		}
+
+		By("one with a wrong letter, and another node's")
+		Expect(recover(key[:5] + "AAAA" + key[9:])).To(And(HaveField("Code", 2), HaveField("Stderr", ContainSubstring("a letter is wrong"))))
+		Expect(recover(other)).To(And(HaveField("Code", 1), HaveField("Stderr", ContainSubstring("it is of another node"))))
+		Expect(g.inside(ctx, "node-1", "sh", "-c", "find /mnt/etc -type f 2>/dev/null || true")).To(BeEmpty())
+
+		By("its own")
+		r := recover(strings.ToLower(key))
+		Expect(r.Code).To(BeZero(), "%+v", r)
+		Expect(g.inside(ctx, "node-1", "sh", "-ec", "cd /mnt/etc; find . -type f | sort")).To(Equal(files))
+
+		By("the AC is there again")
+		ok(g.AC("ac1").Start(ctx))
+		g.works(ctx, "node-1")
+		Expect(g.coreLog(ctx, n)).NotTo(ContainSubstring(key))
+	}, patience)
+})
+
+// program is the path of the g8os_core that runs on a node.
+func (g *grid) program(ctx context.Context, node string) string {
+	GinkgoHelper()
+	return strings.TrimSpace(g.inside(ctx, node, "readlink", "-f", fmt.Sprintf("/proc/%d/exe", g.status(ctx, node).PID)))
+}
 
 var _ = Describe("an operator", netns, func() {
 	It("may do what his role says; revoked he may nothing, at once; and all of it is in an audit that is whole", notVM, func(ctx SpecContext) {

@@ -29,6 +29,7 @@ type cli struct {
 	Wait    waitCmd    `cmd:"" help:"Wait until the node has reached a phase. Exit code 1 when it has not in time."`
 	Net     netCmd     `cmd:"" help:"Check net.toml without applying it."`
 	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
+	Recover recoverCmd `cmd:"" help:"Open the private volume with the operator's recovery key, without an AC."`
 	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: sshd, and the private volume. Login sessions and interfaces stay."`
 
 	Log      logCmd      `cmd:"" help:"Print the log of this boot, or of an earlier one."`
