@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/audit/chain"
+	"github.com/g8os/g8os/ac-mock/client"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -37,20 +38,34 @@ func (a *auditListCmd) Run(s *session) error {
 	if err := a.print(s.stdout, list, true); err != nil || !a.Follow {
 		return err
 	}
+	return a.follow(s, c, newest(list, 0))
+}
+
+// follow prints what is new until Ctrl-C. Once it has begun it outlives the AC's
+// outages, and then goes on where it was.
+func (a *auditListCmd) follow(s *session, c *client.Client, last uint64) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for last := newest(list, 0); ; last = newest(list, last) {
+	for told := false; ; {
 		select {
 		case <-s.ctx.Done():
 			return s.ctx.Err()
 		case <-tick.C:
 		}
-		if list, err = c.Audit(s.ctx, a.Node, last, 0); err != nil {
+		list, err := c.Audit(s.ctx, a.Node, last, 0)
+		switch lost := errors.Is(err, client.ErrUnreachable) || errors.Is(err, client.ErrLost); {
+		case err == nil:
+			told = false
+		case s.ctx.Err() != nil || !lost:
 			return err
+		case !told:
+			fmt.Fprintf(s.stderr, "g8os: %s %s; trying again until Ctrl-C\n", time.Now().Format(time.TimeOnly), oneLine(err.Error()))
+			told = true
 		}
 		if err := a.print(s.stdout, list, false); err != nil {
 			return err
 		}
+		last = newest(list, last)
 	}
 }
 
