@@ -57,8 +57,6 @@ func nextTurn(f turn) step {
 		return stepTell
 	case !f.has:
 		return stepAdd
-	case planted.Is(planted.SlotRemovedEarly) && !f.alone:
-		return stepRemove
 	case !f.proved && !f.confirmed && !f.alone: // alone, it is what the volume was opened with
 		return stepProve
 	case !f.confirmed:
@@ -115,11 +113,16 @@ func (v *Vault) rotate(ctx context.Context, ex Exchange, s step, r *turning) err
 	case stepRemove:
 		return v.remove(r.target)
 	case stepTell:
-		body := api.Confirm{NodeID: v.slots.Node(), Generation: r.target, Alone: true}
-		r.told = true
-		return v.device.Post(ctx, ex, api.PathConfirm, api.PurposeConfirm, body, nil)
+		return v.tell(ctx, ex, r)
 	}
 	return fmt.Errorf("no such step: %s", s)
+}
+
+// tell has the AC forget the shares before the new one.
+func (v *Vault) tell(ctx context.Context, ex Exchange, r *turning) error {
+	r.told = true
+	body := api.Confirm{NodeID: v.slots.Node(), Generation: r.target, Alone: true}
+	return v.device.Post(ctx, ex, api.PathConfirm, api.PurposeConfirm, body, nil)
 }
 
 // add wraps the password for the new share.
@@ -135,6 +138,11 @@ func (v *Vault) add(ctx context.Context, ex Exchange, r *turning) error {
 	}
 	if err := slots.AddUnlock(r.target, share, password); err != nil {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	if planted.Is(planted.SlotToldEarly) {
+		if err := v.tell(ctx, ex, r); err != nil {
+			return err
+		}
 	}
 	if err := slots.Save(v.o.Disk, v.o.Dir); err != nil {
 		return err

@@ -21,7 +21,7 @@ const (
 	FallbackKept         Bug = "fallback-kept"          // core/boot: a node on a lesser way looks for no better one
 	AnyCA                Bug = "any-ca"                 // core/find: whoever answers is taken for an AC
 	SlotsLate            Bug = "slots-late"             // core/unlock: the key slots are saved when the AC was told that they are in use
-	SlotRemovedEarly     Bug = "slot-removed-early"     // core/unlock: the old slot goes before the new one is proved and the AC knows
+	SlotToldEarly        Bug = "slot-told-early"        // core/unlock: the AC hears that the new slot is alone before it is on the disk
 	OpenUnmounted        Bug = "open-unmounted"         // core/unlock: a volume that is not mounted is taken for open
 	ResultsOnce          Bug = "results-once"           // core/managed/ledger: what was sent is not sent again
 	JobForgotten         Bug = "job-forgotten"          // core/managed/ledger: a job that has ended is not remembered

@@ -43,7 +43,7 @@ func Set(b Bug) error {
 // All lists the bugs.
 func All() []Bug {
 	return []Bug{
-		NoProbe, NoDefence, LeaseKept, FallbackKept, AnyCA, SlotsLate, SlotRemovedEarly, OpenUnmounted, ResultsOnce, JobForgotten,
+		NoProbe, NoDefence, LeaseKept, FallbackKept, AnyCA, SlotsLate, SlotToldEarly, OpenUnmounted, ResultsOnce, JobForgotten,
 		MACAlone, PendingServed, CertificateForAnyone, CounterUnchecked,
 	}
 }
