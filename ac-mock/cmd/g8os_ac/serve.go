@@ -185,7 +185,8 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 	}
 	var srv *server.Server
 	ac.rotate = drive.New(drive.Options{
-		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Store: ac.store, Seal: ac.seal, CA: ac.ca, Book: ac.registry, Sessions: sessions{&srv}, Log: log,
+		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Store: ac.store, Seal: ac.seal, CA: ac.ca, Book: ac.registry, Sessions: sessions{&srv},
+		Members: ac.members, Log: log,
 	})
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
@@ -194,6 +195,18 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Log: log,
 	})
 	return srv, nil
+}
+
+// members are the grid's ACs, if they keep their own store: nobody else knows.
+func (ac *controller) members(ctx context.Context) (names []string, err error) {
+	if len(ac.cfg.Etcd.Endpoints) > 0 {
+		return nil, nil
+	}
+	all, err := ac.cluster.ACs(ctx)
+	for _, a := range all {
+		names = append(names, a.Name)
+	}
+	return names, err
 }
 
 // sessions are those of a server that is made after who asks for them.

@@ -88,10 +88,13 @@ type Options struct {
 	CA         CA
 	Book       Book
 	Sessions   Sessions
-	Pace       rotate.Pace      // default rotate.DefaultPace
-	Clock      func() time.Time // default time.Now
-	Rand       io.Reader        // of ids and master keys; default the kernel's
-	Log        *slog.Logger     // default: none
+	// Members are the names of the grid's ACs, if somebody keeps a list: nobody else
+	// is waited for. Nil, or without any: those are that ever took part.
+	Members func(context.Context) ([]string, error)
+	Pace    rotate.Pace      // default rotate.DefaultPace
+	Clock   func() time.Time // default time.Now
+	Rand    io.Reader        // of ids and master keys; default the kernel's
+	Log     *slog.Logger     // default: none
 }
 
 // Driver is one AC's part in all rotations. Start, Pause, Status and Answered
@@ -197,15 +200,32 @@ func (d *Driver) campaigns(ctx context.Context) (all []held, err error) {
 	return all, err
 }
 
+// acs are those that a rotation of ACs waits for.
 func (d *Driver) acs(ctx context.Context) (all []rotate.AC, err error) {
+	var members []string
+	if d.o.Members != nil {
+		if members, err = d.o.Members(ctx); err != nil {
+			return nil, err
+		}
+	}
 	_, err = store.Each(ctx, d.o.Store, keyAC, func(kv store.KV) error {
 		var a rotate.AC
 		if err := json.Unmarshal(kv.Value, &a); err != nil {
 			return fmt.Errorf("%s: %w", kv.Key, err)
 		}
+		at := slices.Index(members, a.Name)
+		switch {
+		case at >= 0:
+			members = slices.Delete(members, at, at+1)
+		case members != nil:
+			return nil // it was removed
+		}
 		all = append(all, a)
 		return nil
 	})
+	for _, name := range members {
+		all = append(all, rotate.AC{Name: name}) // it has yet to take part
+	}
 	return all, err
 }
 

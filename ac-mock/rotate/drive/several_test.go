@@ -1,7 +1,9 @@
 package drive
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,24 @@ func TestAnACThatIsAwayIsWaitedFor(t *testing.T) {
 		t.Error("ac2 is back, and the rotation comes to no end")
 	}
 	g.good(g.ac("ac1"), g.ac("ac2"))
+}
+
+// One that was removed is not waited for; one that joined is.
+func TestWhoIsAMemberIsWaitedFor(t *testing.T) {
+	g := newGrid(t, 3)
+	one, two := g.two()
+	g.live(2, one, two)
+	members := []string{"ac1", "ac3"}
+	one.driver.o.Members = func(context.Context) ([]string, error) { return slices.Clone(members), nil }
+	_, err := one.driver.Start(t.Context(), admin, api.RotateRequest{Kind: api.RotateMaster})
+	g.must(err)
+	if g.live(60, one) {
+		t.Fatal("over, and ac3 has the old key only")
+	}
+	members = []string{"ac1"}
+	if !g.live(30, one) {
+		t.Error("ac2 and ac3 are removed, and the rotation waits for them")
+	}
 }
 
 // An AC that stops after it could open with the new key finds its way also when
