@@ -30,7 +30,7 @@ type not map[string]string
 const (
 	tooMany   = "more machines than two cores carry"
 	tooLong   = "hours of real time"
-	oneMember = "an AC of real daemons has its store to itself"
+	onlyStore = "a store fails there with most of its ACs: a spec of three ACs kills two"
 	sameText  = "the machine's program is the same; netns shows it sooner"
 )
 

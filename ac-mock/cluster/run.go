@@ -102,9 +102,13 @@ func (c *Cluster) say(ctx context.Context) error {
 	return nil
 }
 
-// claimAll has the claims take what the store says.
+// claimAll has the claims take what the store says: not what it has said before
+// it fell silent.
 func (c *Cluster) claimAll(ctx context.Context) {
-	if c.lease == 0 {
+	c.mu.Lock()
+	silent := c.silent
+	c.mu.Unlock()
+	if c.lease == 0 || silent {
 		return
 	}
 	for _, segment := range c.o.Segments {

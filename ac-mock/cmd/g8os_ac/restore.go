@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -95,6 +96,10 @@ func restore(i *invocation, cfg config.Config, f io.ReadSeeker) (h backup.Header
 	sealer, _, err := seal.Load(seal.Options{File: cfg.MasterKey, DataDir: cfg.EtcdDir()})
 	if err != nil {
 		return h, 0, err
+	}
+	// One of several members would wait for the others before it could tell.
+	if _, err := os.Stat(filepath.Join(cfg.EtcdDir(), "etcd", "member")); err == nil && len(cfg.Etcd.Endpoints) == 0 {
+		return h, 0, fmt.Errorf("restore: %w: there is data in %s", backup.ErrNotEmpty, cfg.EtcdDir())
 	}
 	cfg.Etcd.PeerURL, cfg.Etcd.Join = "", nil // alone until it is started
 	s, err := openStore(i.ctx, cfg, logger(cfg, i.stderr))

@@ -295,7 +295,7 @@ func failed(err error) (status int, remedy string, ok bool) {
 	case errors.Is(err, cluster.ErrForeign):
 		return http.StatusConflict, "etcd.peer_url in ac.toml is where other ACs reach this one; the operator of an etcd cluster of his own sees to its members", true
 	case errors.Is(err, store.ErrUnavailable):
-		return http.StatusServiceUnavailable, "most of the ACs have to be there for anything to be changed: g8os ac list; start those that are down. Nothing was changed; what runs goes on", true
+		return http.StatusServiceUnavailable, "most of the ACs have to be there for anything to be changed: g8os ac list; start those that are down. What runs goes on. Whether this was done shows then: g8os audit", true
 	}
 	return 0, "", false
 }
