@@ -230,7 +230,7 @@ func TestDecodeFrameRefuses(t *testing.T) {
 	for _, m := range []string{
 		``, `{`, `[]`, `{}`, `{"type":"exec","job":"a","seq":1}`, `{"type":"ack","job":"a","seq":1}`,
 		`{"type":"output","job":"a","seq":1}`, `{"type":"output","job":"a","stream":"stdout"}`,
-		`{"type":"exit","job":"../a","seq":1}`, `{"type":"exit","seq":1}`,
+		`{"type":"exit","job":"../a","seq":1}`, `{"type":"exit","seq":1}`, `{"type":"rotate"}`, `{"type":"rotate","rotate":null}`,
 		`{"type":"exit","job":"` + strings.Repeat("x", 65) + `","seq":1}`,
 		`{"type":"heartbeat","job":"` + strings.Repeat("x", api.MaxFrame) + `"}`,
 	} {

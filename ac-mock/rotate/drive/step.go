@@ -28,16 +28,17 @@ func (d *Driver) Step(ctx context.Context) error {
 	answers := d.answers
 	d.answers = nil
 	d.mu.Unlock()
+	var failed error
 	for _, h := range all {
 		if !h.Done.IsZero() {
 			delete(d.machines, h.Kind)
 			continue
 		}
 		if err := d.step(ctx, h, answers); err != nil && !errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("rotation %s: %w", h.ID, err)
+			failed = errors.Join(failed, fmt.Errorf("rotation %s: %w", h.ID, err)) // the others go on
 		}
 	}
-	return nil
+	return failed
 }
 
 func (d *Driver) step(ctx context.Context, h held, answers []answer) error {
