@@ -116,7 +116,20 @@ func (g *gate) admit(raw net.Conn) {
 		g.hang(c)
 		return
 	}
-	go g.handshake(c)
+	// Whose turn it is at once begins here, in the order of arrival: begun by
+	// goroutines, a flood of them could all wait when an honest client comes.
+	began := time.Now()
+	if g.isTrusted(c.source) || g.turns.Allow() {
+		if g.starts(c) {
+			go g.handshake(c, began)
+		}
+		return
+	}
+	go func() {
+		if g.takeTurn(c) && g.starts(c) {
+			g.handshake(c, began)
+		}
+	}()
 }
 
 func (g *gate) refuse(c net.Conn, why string) {
@@ -127,14 +140,18 @@ func (g *gate) refuse(c net.Conn, why string) {
 // takeTurn waits until a handshake may begin. In a storm it says no to those
 // whose turn would come when they have given up already.
 func (g *gate) takeTurn(c *conn) bool {
-	if !g.isTrusted(c.source) {
-		ctx, cancel := context.WithTimeout(context.Background(), g.limits.Turn)
-		defer cancel()
-		if g.turns.Wait(ctx) != nil {
-			g.refuse(c, "storm")
-			return false
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Turn)
+	defer cancel()
+	if g.turns.Wait(ctx) != nil {
+		g.refuse(c, "storm")
+		return false
 	}
+	return true
+}
+
+// starts lets a handshake begin, at the cost of the oldest one if there are too
+// many.
+func (g *gate) starts(c *conn) bool {
 	oldest, ok := g.begin(c)
 	if oldest != nil {
 		g.refuse(oldest, "half_open")
@@ -142,11 +159,7 @@ func (g *gate) takeTurn(c *conn) bool {
 	return ok
 }
 
-func (g *gate) handshake(c *conn) {
-	began := time.Now()
-	if !g.takeTurn(c) {
-		return
-	}
+func (g *gate) handshake(c *conn, began time.Time) {
 	t := tls.Server(c, g.tls)
 	ctx, cancel := context.WithTimeout(context.Background(), g.limits.Handshake)
 	defer cancel()
