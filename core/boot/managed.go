@@ -78,8 +78,11 @@ func (m *Machine) crossed(e Connected) {
 	if old != 0 {
 		m.emit(Disconnect{old})
 	}
+	stays := path.Controller == m.path.Controller && path.Address == m.path.Address && path.Way == m.path.Way
 	m.settleOn(path)
-	m.scheduleBetter()
+	if !stays || m.betterAt.IsZero() { // another certificate puts off no look for a better way
+		m.scheduleBetter()
+	}
 }
 
 // renewSoon has a certificate replaced with which no session was to be had over
