@@ -20,21 +20,8 @@ const (
 	debAddress = "192.168.71.10"
 )
 
-// ports are the sockets of the segment: the controller's QEMU is the hub, and
-// each other machine plugs into one of its ports.
-var ports = []string{"deb", "uefi", "bios"}
-
+// port is the socket at which a machine is plugged into the segment.
 func port(dir, name string) string { return filepath.Join(dir, name+".port") }
-
-// hub makes the segment, in the QEMU of the controller.
-func hub(dir string) []string {
-	args := []string{"-netdev", "hubport,id=own,hubid=0", "-device", "virtio-net-pci,netdev=own,mac=52:54:00:71:00:02"}
-	for _, p := range ports {
-		args = append(args, "-netdev", "stream,server=on,addr.type=unix,id=line-"+p+",addr.path="+port(dir, p),
-			"-netdev", "hubport,hubid=0,id=port-"+p+",netdev=line-"+p)
-	}
-	return args
-}
 
 // plug is a NIC of another machine on it.
 func plug(dir, name, mac string) []string {

@@ -28,7 +28,8 @@ var _ = Describe("what we ship", Ordered, func() {
 		clean := cleanDebian(ctx)
 		dir = workDir()
 		packages := packagesDisk(ctx, dir)
-		ac = clean.boot(ctx, dir, "ac", packages, hub(dir)...)
+		newSegment(dir, "ac", "deb", "uefi", "bios")
+		ac = clean.boot(ctx, dir, "ac", packages, plug(dir, "ac", "52:54:00:71:00:02")...)
 		machines := []*vm{ac}
 		if Label("deb").MatchesLabelFilter(GinkgoLabelFilter()) { // boots meanwhile
 			deb = clean.boot(ctx, dir, "deb", packages, plug(dir, "deb", "52:54:00:71:00:10")...)
