@@ -194,3 +194,31 @@ var _ = Describe("an operator", netns, func() {
 		Expect(g.done(ctx, vic, "audit", "-o", "json")).To(And(ContainSubstring(`"recovery"`), ContainSubstring(`"operator revoke"`), ContainSubstring("admin.ann")))
 	}, patience)
 })
+
+var _ = Describe("the audit of several ACs", Label("acs"), netns, notVM, func() {
+	It("is one chain, whoever of them wrote and whoever is asked, also after one was killed", func(ctx SpecContext) {
+		g := up(ctx, threeACsFile())
+		g.managed(ctx)
+		for i, name := range []string{"ac1", "ac2", "ac3"} {
+			ac := g.AC(name)
+			for range 5 { // at once, as far as can be
+				_, err := ac.Exec(ctx, g.Nodes()[i], "true")
+				ok(err)
+			}
+		}
+		before := strings.Fields(g.done(ctx, "", "audit", "verify"))
+		mark := before[len(before)-1]
+		soon := func(says string, argv ...string) { // while the store elects a leader, it says that
+			GinkgoHelper()
+			Eventually(ctx, func() said { return g.operate(ctx, "", argv...) }).WithTimeout(contextTimeout(ctx)).
+				Should(And(HaveField("Code", 0), HaveField("Stdout", HavePrefix(says))))
+		}
+		ok(g.AC("ac2").Kill(ctx))
+		soon("g8t-", "token", "create")
+		soon("whole", "audit", "verify", "--noted", mark)
+		ok(g.AC("ac2").Start(ctx))
+		ok(g.AC("ac2").WaitReady(ctx))
+		ok(g.AC("ac1").Kill(ctx))
+		soon("whole", "audit", "verify", "--noted", mark)
+	}, patience)
+})
