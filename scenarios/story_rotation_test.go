@@ -76,6 +76,19 @@ var _ = Describe("rotation", Label("trust"), func() {
 		g.recovers(ctx, time.Minute)
 	})
 
+	story("one of three ACs is killed in the middle: the others go on with the nodes, and wait for it with what is the ACs'", not{"vm": sameText}, func(ctx context.Context) {
+		g := meet(ctx, threeACs)
+		g.managed(ctx, time.Minute)
+		for i, kind := range kinds {
+			ok(g.Rotate(ctx, kind))
+			ok(g.Wait(ctx, time.Duration(i*40)*time.Millisecond))
+			g.during(ctx, 5*time.Second, "ac-kill on=ac2")
+			g.over(ctx, 2*time.Minute, kind)
+		}
+		g.managed(ctx, time.Minute)
+		g.recovers(ctx, time.Minute)
+	})
+
 	story("a rotation waits for a node that is away, and goes on when it is back", not{"vm": sameText}, func(ctx context.Context) {
 		g := meet(ctx, ways)
 		g.managed(ctx, time.Minute)
