@@ -20,6 +20,17 @@ type (
 	AuditEntry = api.AuditEntry
 	// Fault is a misbehaviour of an AC.
 	Fault = api.Fault
+	// ACRecord is what an AC knows of one of them.
+	ACRecord = api.AC
+	// ACState is how one stands among the others.
+	ACState = api.ACState
+)
+
+// States of an AC.
+const (
+	ACServing = api.ACServing
+	ACDown    = api.ACDown
+	ACUnknown = api.ACUnknown
 )
 
 // Client speaks to the AC as its first operator, over the port on 127.0.0.1.

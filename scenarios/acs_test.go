@@ -14,7 +14,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
-	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/lab"
 )
 
@@ -33,11 +32,11 @@ func threeACsFile() string {
 }
 
 // acs are the ACs as one of them sees them, by name.
-func (g *grid) acs(ctx context.Context, by string) map[string]api.AC {
+func (g *grid) acs(ctx context.Context, by string) map[string]lab.ACRecord {
 	GinkgoHelper()
 	list, err := g.AC(by).ListACs(ctx)
 	ok(err)
-	all := map[string]api.AC{}
+	all := map[string]lab.ACRecord{}
 	for _, ac := range list {
 		all[ac.Name] = ac
 	}
@@ -64,7 +63,7 @@ func (g *grid) has(ac string) bool {
 	cmd, err := g.AC(ac).EnterNet([]string{"ip", "-4", "-br", "address", "show", "dev", leg}, func(c *exec.Cmd) { c.Stdout = &out })
 	ok(err)
 	ok(cmd.Wait())
-	return strings.Contains(out.String(), api.FallbackAddress)
+	return strings.Contains(out.String(), "10.254.254.254")
 }
 
 // onlyAt waits until exactly one of some ACs has the address, and says which.
@@ -170,7 +169,7 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 		Expect(out.String()).To(Equal("once\n"), "the job went on and did not run twice")
 
 		ok(g.AC(lost).Start(ctx))
-		ok(g.AC(lost).WaitState(ctx, g.AC(left[0]), api.ACServing))
+		ok(g.AC(lost).WaitState(ctx, g.AC(left[0]), lab.ACServing))
 		g.allExec(ctx, lost)
 		g.onlyAt(ctx, "ac1", "ac2", "ac3")
 	}, patience)
@@ -186,13 +185,13 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 		g.allAt(ctx, last)
 		g.refused(ctx, "", "the store is unavailable", "token", "create", "--for", "10m")
 		Expect(g.done(ctx, "", "nodes")).To(ContainSubstring("dhcp-1"))
-		Eventually(ctx, func() api.ACState { return g.acs(ctx, last)[lost[0]].State }).WithTimeout(failoverWithin).Should(Equal(api.ACUnknown))
+		Eventually(ctx, func() lab.ACState { return g.acs(ctx, last)[lost[0]].State }).WithTimeout(failoverWithin).Should(Equal(lab.ACUnknown))
 		g.allAt(ctx, last)
 		ok(g.AC(lost[0]).Start(ctx))
 		g.done(ctx, "", "node", "quarantine", "dhcp-1")
 		g.done(ctx, "", "node", "release", "dhcp-1")
 		ok(g.AC(lost[1]).Start(ctx))
-		ok(g.AC(lost[1]).WaitState(ctx, g.AC(last), api.ACServing))
+		ok(g.AC(lost[1]).WaitState(ctx, g.AC(last), lab.ACServing))
 	}, patience)
 
 	It("of which one is cut off from the others serve on both sides, and are one again", func(ctx SpecContext) {
@@ -204,10 +203,10 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 		Eventually(ctx, func() string { return g.holder(ctx, left[0], "isolated") }).WithTimeout(failoverWithin).Should(BeElementOf(left))
 		Eventually(ctx, func() string { return g.onlyAt(ctx, "ac1", "ac2", "ac3") }).WithTimeout(failoverWithin).Should(BeElementOf(left),
 			"the one that is cut off hears the announcement and yields")
-		Eventually(ctx, func() api.ACState { return g.acs(ctx, left[0])[cut].State }).WithTimeout(failoverWithin).Should(Equal(api.ACDown))
+		Eventually(ctx, func() lab.ACState { return g.acs(ctx, left[0])[cut].State }).WithTimeout(failoverWithin).Should(Equal(lab.ACDown))
 		g.managed(ctx)
 		ok(g.Segment("office").Heal(ctx))
-		ok(g.AC(cut).WaitState(ctx, g.AC(left[0]), api.ACServing))
+		ok(g.AC(cut).WaitState(ctx, g.AC(left[0]), lab.ACServing))
 		g.managed(ctx)
 		g.allExec(ctx, "ac1", "ac2", "ac3")
 		g.onlyAt(ctx, "ac1", "ac2", "ac3")
@@ -217,7 +216,7 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 		g := up(ctx, threeACsFile())
 		g.managed(ctx)
 		ok(g.AC("ac3").Kill(ctx))
-		ok(g.AC("ac3").WaitState(ctx, g.AC("ac1"), api.ACDown))
+		ok(g.AC("ac3").WaitState(ctx, g.AC("ac1"), lab.ACDown))
 		ok(g.AC("ac3").Replace(ctx, g.AC("ac1")))
 		ok(g.AC("ac1").Kill(ctx))
 		g.allAt(ctx, "ac2", "ac3")
@@ -235,7 +234,7 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 		ok(g.AC("ac1").Start(ctx))
 		Expect(g.acs(ctx, "ac2")["ac1"].Sessions).To(BeZero(), "it is drained still")
 		g.done(ctx, "", "ac", "drain", "--undo", "ac1")
-		ok(g.AC("ac1").WaitState(ctx, g.AC("ac2"), api.ACServing))
+		ok(g.AC("ac1").WaitState(ctx, g.AC("ac2"), lab.ACServing))
 	}, patience)
 
 	It("that have lost all their disks go on from a backup, and their nodes need nothing", func(ctx SpecContext) {
