@@ -94,7 +94,7 @@ func (m *Machine) attempt(effect func(id int) Effect, within time.Duration) {
 		m.due = m.now.Add(within + time.Second)
 		m.emit(effect(m.op))
 	case m.op != 0 && m.reached(m.due):
-		m.failed(Failure{Unreachable, fmt.Sprintf("no answer within %s", within)})
+		m.failed(Failure{Kind: Unreachable, Err: fmt.Sprintf("no answer within %s", within)})
 	}
 }
 
@@ -107,6 +107,7 @@ func (m *Machine) retry(f Failure) {
 		most = m.cfg.Timing.RefusedMax
 	}
 	m.due = m.now.Add(backoff(m.cfg.Timing.RetryMin, most, m.failures, mix(m.cfg.Seed, uint64(m.lastID))))
+	m.due = m.due.Add(max(0, f.After-m.due.Sub(m.now))) // not before the AC wants to be asked
 	m.failures++
 }
 

@@ -103,8 +103,9 @@ type (
 // Failure says why an effect did not succeed, by what is to be done about it.
 // The zero Failure is success.
 type Failure struct {
-	Kind FailureKind
-	Err  string
+	Kind  FailureKind
+	Err   string
+	After time.Duration // the AC said when it wants to be asked again; 0: it did not
 }
 
 // FailureKind tags a failure with what the machine is to do.

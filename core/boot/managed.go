@@ -105,7 +105,7 @@ func (m *Machine) managed() {
 	case m.op != 0 && m.reached(m.due):
 		if m.crossing != nil {
 			m.emit(Disconnect{m.op})
-			m.crossed(Connected{ID: m.op, Failure: Failure{Unreachable, "no answer from " + m.crossing.Controller}})
+			m.crossed(Connected{ID: m.op, Failure: Failure{Kind: Unreachable, Err: "no answer from " + m.crossing.Controller}})
 			return
 		}
 		m.op, m.due = 0, time.Time{}

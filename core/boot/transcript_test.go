@@ -58,7 +58,7 @@ func play(t *testing.T, script string) string {
 //	faults NAME …                      are armed at the ACs
 //	dhcp IFACE ADDRESS/BITS LEASE | nodhcp IFACE
 //	squat IFACE ADDRESS|all | nosquat …
-//	answer unlock|secure|connect ok|unreachable|refused|distrusted|broken
+//	answer unlock|secure|connect ok|unreachable|refused|distrusted|broken|busy
 //	cannot IFACE | can IFACE           be made
 //	disconnected KIND | volumelost     something ends
 //	renew                              the AC wants another certificate
@@ -155,6 +155,9 @@ func link(i int, spec string) network.Link {
 
 func kind(t *testing.T, s string) Failure {
 	t.Helper()
+	if s == "busy" {
+		return Failure{Kind: Unreachable, Err: s, After: 4 * time.Second}
+	}
 	kinds := map[string]FailureKind{"ok": OK, "unreachable": Unreachable, "refused": Refused, "distrusted": Distrusted, "broken": Broken}
 	k, ok := kinds[s]
 	if !ok {
@@ -163,7 +166,7 @@ func kind(t *testing.T, s string) Failure {
 	if k == OK {
 		return Failure{}
 	}
-	return Failure{k, s}
+	return Failure{Kind: k, Err: s}
 }
 
 func duration(t *testing.T, s string) time.Duration {

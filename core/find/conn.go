@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -98,7 +100,7 @@ func (c *Conn) do(ctx context.Context, method, path string, body []byte, out any
 	case resp.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("%s: %w", path, api.ErrRefused)
 	case resp.StatusCode != http.StatusOK:
-		return &StatusError{path, resp.StatusCode}
+		return &StatusError{Path: path, Status: resp.StatusCode, After: retryAfter(resp.Header)}
 	case len(raw) > api.MaxBody:
 		return fmt.Errorf("%s on %s: the answer is longer than %d bytes", path, c.url.Host, api.MaxBody)
 	case out == nil:
@@ -108,4 +110,17 @@ func (c *Conn) do(ctx context.Context, method, path string, body []byte, out any
 		return fmt.Errorf("%s on %s: the answer is no such JSON: %w", path, c.url.Host, err)
 	}
 	return nil
+}
+
+// longestAfter bounds what an AC can ask a node to wait for.
+const longestAfter = time.Minute
+
+// retryAfter reads Retry-After in seconds (RFC 9110, 10.2.3); a date needs a
+// clock that agrees, which a node may not have.
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.ParseUint(h.Get("Retry-After"), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(n)*time.Second, longestAfter)
 }

@@ -150,6 +150,7 @@ func (f *Finder) Probe(ctx context.Context, t Target) (api.Hello, error) {
 type StatusError struct {
 	Path   string
 	Status int
+	After  time.Duration // how long the AC wants to be left alone; 0: it does not say
 }
 
 func (e *StatusError) Error() string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/managed"
 	"github.com/g8os/g8os/core/secure"
 	"github.com/g8os/g8os/core/unlock"
@@ -24,6 +25,9 @@ var ErrNoCA = errors.New("no CA is pinned")
 // it says so.
 func Of(err error) boot.Failure {
 	f := boot.Failure{Kind: boot.Unreachable, Err: err.Error()}
+	if busy, ok := errors.AsType[*find.StatusError](err); ok {
+		f.After = busy.After
+	}
 	switch {
 	case errors.Is(err, api.ErrRefused):
 		f.Kind = boot.Refused
