@@ -98,9 +98,19 @@ down --lab bench-dead-dhcp
 	}
 }
 
+func TestUnmanaged(t *testing.T) {
+	n, err := unmanaged([]byte(`[{"phase":"managed"},{"phase":"offline"},{"phase":"unlock"}]`))
+	if err != nil || n != 2 {
+		t.Errorf("got %d, %v", n, err)
+	}
+	if _, err := unmanaged([]byte("g8os: no AC")); err == nil {
+		t.Error("what is no JSON was counted")
+	}
+}
+
 func TestWrongSections(t *testing.T) {
 	err := run(t.Context(), []string{"-only", "sizes"}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, ac`) {
+	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, rotate, ac`) {
 		t.Errorf("got %v", err)
 	}
 }

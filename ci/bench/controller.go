@@ -16,6 +16,9 @@ var controllerBounds = []struct {
 	metric string
 }{
 	{bound{Name: "AC, memory per idle node", Limit: 64, Unit: "KiB"}, "KiB/node"},
+	{bound{Name: "AC, what a node costs beside 10 000, of that beside 100: memory", Limit: 1.1}, "x-linear"},
+	{bound{Name: "the same: CPU of a heartbeat", Limit: 1.1}, "x-linear-beat"},
+	{bound{Name: "the same: CPU of opening a session", Limit: 1.1}, "x-linear-open"},
 	{bound{Name: "AC, unlock p99 at 200/s", Limit: 30, Unit: "ms"}, "ms-p99"},
 	{bound{Name: "AC, new sessions per second and core, of a bare TLS listener's", Limit: 0.8, Unit: "", AtLeast: true}, "of-bare-TLS"},
 }

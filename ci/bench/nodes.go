@@ -143,6 +143,12 @@ func parseUsage(text string) (usage, error) {
 func measureHundred(ctx context.Context, b *bench) []result {
 	const name = "hundred"
 	_, took, err := b.labUp(ctx, name, "lab/topologies/default.yaml", "--nodes", "100")
+	var storm []result
+	if err != nil {
+		storm = failedAll(err, stormBack, stormAsk)
+	} else {
+		storm = measureStorm(ctx, b, name)
+	}
 	down, downErr := b.down(ctx, name)
 	results := []result{hundredUp.measured(took.Seconds()), hundredOff.measured(down.Seconds())}
 	if err != nil {
@@ -150,7 +156,7 @@ func measureHundred(ctx context.Context, b *bench) []result {
 	} else if downErr != nil {
 		results[1] = hundredOff.failed(downErr)
 	}
-	return results
+	return append(results, storm...)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
