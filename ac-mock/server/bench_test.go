@@ -2,6 +2,9 @@ package server
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -43,6 +46,7 @@ type clients struct {
 	Dials   int
 	Upgrade bool // open a session; otherwise exchange one byte
 	Hold    bool // keep all connections until the end of stdin
+	Beats   int  // heartbeats over each session that is held, when told to
 }
 
 func clientsMain(file string) error {
@@ -62,19 +66,27 @@ func clientsMain(file string) error {
 		}
 		certs[i] = tls.Certificate{Certificate: c.Certs[i], PrivateKey: key}
 	}
-	if err := c.dialAll(certs); err != nil {
+	held, err := c.dialAll(certs)
+	if err != nil {
 		return err
 	}
 	fmt.Println("ready")
-	_, _ = bufio.NewReader(os.Stdin).ReadByte()
+	told := bufio.NewReader(os.Stdin)
+	if _, err := told.ReadByte(); err == nil {
+		if err := c.beat(held); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		_, _ = told.ReadByte()
+	}
+	runtime.KeepAlive(held)
 	return nil
 }
 
-func (c clients) dialAll(certs []tls.Certificate) error {
+// dialAll returns the connections that are to be held.
+func (c clients) dialAll(certs []tls.Certificate) (held []net.Conn, failed error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var failed error
-	var held []net.Conn // so that they are not collected
 	next := make(chan tls.Certificate)
 	for range 8 {
 		wg.Go(func() {
@@ -98,10 +110,7 @@ func (c clients) dialAll(certs []tls.Certificate) error {
 	}
 	close(next)
 	wg.Wait()
-	if failed == nil && c.Hold {
-		go func() { time.Sleep(time.Hour); runtime.KeepAlive(held) }()
-	}
-	return failed
+	return held, failed
 }
 
 func (c clients) dial(cert tls.Certificate) (net.Conn, error) {
@@ -129,6 +138,13 @@ func (c clients) dial(cert tls.Certificate) (net.Conn, error) {
 // function ends it.
 func (c clients) start(b *testing.B, certs []tls.Certificate) (end func()) {
 	b.Helper()
+	_, end = c.begin(b, certs)
+	return end
+}
+
+// begin is start, and beat has it send its heartbeats and waits for them.
+func (c clients) begin(b *testing.B, certs []tls.Certificate) (beat, end func()) {
+	b.Helper()
 	for _, cert := range certs {
 		key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 		must(b, err)
@@ -146,11 +162,15 @@ func (c clients) start(b *testing.B, certs []tls.Certificate) (end func()) {
 	out, err := cmd.StdoutPipe()
 	must(b, err)
 	must(b, cmd.Start())
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if line != "ready\n" {
-		b.Fatalf("clients: %q, %v", line, err)
+	said := bufio.NewReader(out)
+	ready := func() {
+		if line, err := said.ReadString('\n'); line != "ready\n" {
+			b.Fatalf("clients: %q, %v", line, err)
+		}
 	}
-	return func() { _ = in.Close(); _ = cmd.Wait() }
+	ready()
+	beat = func() { _, err := in.Write([]byte{'b'}); must(b, err); ready() }
+	return beat, func() { _ = in.Close(); _ = cmd.Wait() }
 }
 
 // enrolled makes certificates of nodes that are in the book.
@@ -159,8 +179,17 @@ func (r *rig) enrolled(count int) []tls.Certificate {
 	certs := make([]tls.Certificate, count)
 	for i := range certs {
 		n := newNode(r, i+1)
-		certs[i] = n.climb()
-		n.close()
+		claim, book := n.claim(), r.srv.opt.Registry
+		u, err := book.Unlock(r.Context(), "192.0.2.1:1", n.public, claim)
+		must(r, err)
+		must(r, book.Confirm(r.Context(), "192.0.2.1:1", n.public, api.Confirm{NodeID: n.id, Generation: u.Shares[0].Generation}))
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(r, err)
+		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+		must(r, err)
+		issued, err := book.Certificate(r.Context(), "192.0.2.1:1", n.public, api.CSR{NodeID: n.id, DER: der, BootID: claim.BootID, Counter: 2})
+		must(r, err)
+		certs[i] = assemble(nil, issued.Chain, key)
 	}
 	return certs
 }
@@ -168,7 +197,7 @@ func (r *rig) enrolled(count int) []tls.Certificate {
 // BenchmarkIdleNode prints what an idle node costs the AC in memory, TLS and
 // the real book included. Bound: 64 KiB.
 func BenchmarkIdleNode(b *testing.B) {
-	const nodes = 1000
+	const nodes = 10000
 	r := newRealRig(b, enrol.ModeOpen)
 	certs := r.enrolled(nodes)
 	warm := clients{Addr: r.addr, Dials: 50, Upgrade: true}.start(b, certs[:50])
