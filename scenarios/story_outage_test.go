@@ -81,7 +81,7 @@ var _ = Describe("AC outages", Label("outage"), func() {
 		})
 	}
 
-	story("one of three ACs dies: its nodes go to the others, and nothing is lost", not{"vm": sameText}, func(ctx context.Context) {
+	story("one of three ACs dies: its nodes go to the others, and nothing is lost", not{"vm": sameText, "netns": firstAC}, func(ctx context.Context) {
 		g := meet(ctx, threeACs)
 		g.managed(ctx, time.Minute)
 		for i := range 6 {

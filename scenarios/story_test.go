@@ -30,6 +30,7 @@ type not map[string]string
 const (
 	tooMany   = "more machines than two cores carry"
 	tooLong   = "hours of real time"
+	firstAC   = "jobs of a story are followed through the first AC there: a spec of three ACs kills the one that has the job"
 	onlyStore = "a store fails there with most of its ACs: a spec of three ACs kills two"
 	sameText  = "the machine's program is the same; netns shows it sooner"
 )
