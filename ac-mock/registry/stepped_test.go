@@ -135,7 +135,6 @@ type steppedNode struct {
 	device []byte
 	claim  api.Claim
 	csr    []byte
-	leaf   *x509.Certificate
 }
 
 func newSteppedNode(t testing.TB, n int) *steppedNode {

@@ -28,6 +28,7 @@ type Node struct {
 	Phase              string     `json:"phase"`            // "offline" when no session is alive and it was managed
 	Way                string     `json:"way"`
 	Address            string     `json:"address"`
+	AC                 string     `json:"ac,omitempty"` // that it has its session with; empty: none
 	Fingerprint        string     `json:"fingerprint"`
 	CertificateExpires *time.Time `json:"certificate_expires"` // null before the first certificate
 	LastSeen           *time.Time `json:"last_seen"`

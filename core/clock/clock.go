@@ -61,7 +61,7 @@ func (s *System) Set(t time.Time) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tv, by := unix.NsecToTimeval(t.UnixNano()), t.Round(0).Sub(time.Now()) // by what the two show, not by the time since boot
+	tv, by := unix.NsecToTimeval(t.UnixNano()), time.Until(t.Round(0)) // by what the two show, not by the time since boot
 	if err := set(&tv); err != nil {
 		return fmt.Errorf("set the machine's clock to %s: %w", t.UTC().Format(time.RFC3339), err)
 	}

@@ -70,7 +70,7 @@ func TestTheKeyFollowsFromTheSourceAlone(t *testing.T) {
 		must(t, err)
 		return string(raw)
 	}
-	if key(1) != key(1) || key(1) == key(2) {
+	if one, again, other := key(1), key(1), key(2); one != again || one == other {
 		t.Error("one seed makes one key, two seeds make two")
 	}
 	if _, err := makeKey(bytes.NewReader(nil)); err == nil {

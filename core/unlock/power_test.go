@@ -104,10 +104,11 @@ func TestTheSameSeedMakesTheSameNode(t *testing.T) {
 		must(t, errors.Join(err1, err2))
 		return fmt.Sprintf("%s %s %s", s.key, slots, conf)
 	}
-	if node(1) != node(1) {
+	one, again, other := node(1), node(1), node(2)
+	if one != again {
 		t.Error("one seed made two nodes")
 	}
-	if node(1) == node(2) {
+	if one == other {
 		t.Error("two seeds made one node")
 	}
 }

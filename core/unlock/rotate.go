@@ -16,7 +16,6 @@ import (
 type turning struct {
 	claim    api.Claim
 	target   uint32
-	shares   []api.Share
 	password api.Secret // as an older slot gives it
 	proved   bool
 	told     bool

@@ -118,8 +118,6 @@ type entry struct {
 	node *node
 }
 
-func (c change) touches(dir *node) bool { return c.drop.dir == dir || c.set.dir == dir }
-
 // apply makes the change in one of the views that folders have.
 func (c change) apply(view func(*node) map[string]*node) {
 	if c.drop.dir != nil {

@@ -189,7 +189,7 @@ func TestTheSameChoicesLeaveTheSame(t *testing.T) {
 	}
 	histories := map[string]bool{}
 	for seed := range uint64(20) {
-		if left(seed) != left(seed) {
+		if once, again := left(seed), left(seed); once != again {
 			t.Fatalf("seed %d: two histories", seed)
 		}
 		histories[left(seed)] = true

@@ -51,7 +51,7 @@ func TestTheFileFollowsFromItsSource(t *testing.T) {
 		must(t, err)
 		return string(raw)
 	}
-	if file(1) != file(1) || file(1) == file(2) {
+	if one, again, other := file(1), file(1), file(2); one != again || one == other {
 		t.Error("one source makes one file, two make two")
 	}
 }
