@@ -134,9 +134,10 @@ func (b *book) applySeen(id api.NodeID, kv store.KV) error {
 		return fmt.Errorf("whereabouts of node %s in the store: %w", id, err)
 	}
 	switch e := b.entry(id); {
-	case e.live.online && p.At != b.own:
+	case e.live.online && p.At == "":
 		e.live.moved = true // an AC that it has left noticed later than it came here
-	case !e.live.online && p.Seen.After(e.live.Seen):
+	case e.live.online && p.At == b.own:
+	case p.Seen.After(e.live.Seen): // also when it has a session here: that one is left over
 		e.live = p
 		b.changed()
 	}

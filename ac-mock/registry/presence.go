@@ -18,6 +18,9 @@ const managed = "managed"
 // Seen notes where a node is, and whether it has a session. It costs no I/O:
 // it is written back later, many at a time.
 func (r *Registry) Seen(id api.NodeID, w api.Whereabouts, online bool) {
+	if !online && r.book.elsewhere(id) {
+		return // the end of a session that it has left
+	}
 	r.book.seen(id, w, online, r.o.Clock())
 }
 
@@ -26,6 +29,14 @@ func (r *Registry) noteClaim(q request, o enrol.Outcome, c api.Claim) {
 	if o.Record.ID != "" && string(o.Record.Device) == string(q.device) {
 		r.book.seen(o.Record.ID, c.Where, false, q.now)
 	}
+}
+
+// elsewhere says whether a node has its session with another AC.
+func (b *book) elsewhere(id api.NodeID) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	e := b.nodes[id]
+	return e != nil && !e.live.online && e.live.At != "" && e.live.At != b.own
 }
 
 func (b *book) seen(id api.NodeID, w api.Whereabouts, online bool, now time.Time) {

@@ -41,7 +41,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	case !online && relayed:
 		fail(w, http.StatusMisdirectedRequest, "", hub.ErrOffline)
 		return
-	case !online && s.elsewhere(w, r, id, req):
+	case (!online || node.AC != "" && node.AC != s.opt.Name) && s.elsewhere(w, r, id, req):
 		return
 	}
 	if s.hub.Online(node.ID) { // a command is root on the node: its entry is there before it runs
