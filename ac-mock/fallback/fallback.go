@@ -213,9 +213,10 @@ func (h *Holder) address(st *held, link netlink.Link, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	st.listener = l
+	own := track(l)
+	st.listener = own
 	go func() {
-		if err := h.opt.Serve(l); err != nil {
+		if err := h.opt.Serve(own); err != nil {
 			h.opt.Log.Error("fallback listener ended", "interface", name, "error", err)
 		}
 	}()

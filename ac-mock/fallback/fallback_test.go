@@ -227,12 +227,16 @@ type named struct {
 
 // tellDevice answers every connection with the name of the interface.
 func tellDevice(l net.Listener) error {
+	from := l
+	if t, ok := l.(*tracked); ok {
+		from = t.Listener
+	}
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return nil
 		}
-		fmt.Fprintln(c, l.(named).device)
+		fmt.Fprintln(c, from.(named).device)
 		_ = c.Close()
 	}
 }

@@ -269,7 +269,7 @@ func reset(c net.Conn) {
 	if own, ok := c.(*conn); ok {
 		raw = own.Conn
 	}
-	if t, ok := raw.(*net.TCPConn); ok {
+	if t, ok := raw.(interface{ SetLinger(sec int) error }); ok {
 		_ = t.SetLinger(0)
 	}
 	_ = c.Close()
