@@ -139,7 +139,7 @@ func TestLeft(t *testing.T) {
 	for _, tt := range []struct {
 		plan, grid, fidelity, want string
 	}{
-		{"ac-outage", string(topologies.Default), "netns", "store-lost: one AC of the lab has its store to itself"},
+		{"ac-outage", string(topologies.Default), "netns", "store-lost: the store is in the ACs themselves: with three of them, ac-kill on two takes its quorum"},
 		{"collide", oneSegment, "sim", "dhcp-in-use: no segment with nodes has a DHCP server; move: the grid has one segment"},
 		{"ac-outage", string(topologies.Default), "sim", ""},
 	} {

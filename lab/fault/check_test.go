@@ -79,7 +79,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"sim", "squatter on=office address=::1", "fault squatter: address ::1: want an IPv4 address"},
 		{"sim", "ac-kill on=ac9", `fault ac-kill: AC "ac9": no such thing; there are ac1`},
 		{"sim", "outage nodes=office-1,x", `fault outage: node "x": no such thing; there are office-1, office-2, dhcp-1, dhcp-2, isolated-1, isolated-2`},
-		{"netns", "store-lost", "fault store-lost: not at fidelity netns: one AC of the lab has its store to itself"},
+		{"netns", "store-lost", "fault store-lost: not at fidelity netns: the store is in the ACs themselves: with three of them, ac-kill on two takes its quorum"},
 		{"dream", "kill on=office-1", "fault kill: fidelity dream: want sim, netns or vm"},
 	} {
 		f, err := Parse(tt.text)

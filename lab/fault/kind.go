@@ -82,14 +82,16 @@ type Kind struct {
 
 var (
 	link     = []string{"from", "to", "both"}
-	onlySim  = map[string]string{"netns": "one AC of the lab has its store to itself", "vm": "one AC of the lab has its store to itself"}
+	inACs    = both("the store is in the ACs themselves: with three of them, ac-kill on two takes its quorum")
+	noQuota  = both("the quota of a real store is gigabytes")
+	oneClock = both("an AC of the lab has the host's clock")
 	noDisk   = map[string]string{"netns": "nodes share the host's file system"}
 	pastOnly = map[string]string{"vm": "a machine's clock is set when it gets power"}
 )
 
 var (
-	twice  = map[string]string{"netns": "a second machine with a MAC has to be in the topology", "vm": "a second machine with a MAC has to be in the topology"}
-	itself = map[string]string{"netns": "g8os_core asks for nobody but itself", "vm": "g8os_core asks for nobody but itself"}
+	twice  = both("a second machine with a MAC has to be in the topology")
+	itself = both("g8os_core asks for nobody but itself")
 )
 
 var kinds = slices.Concat([]Kind{
@@ -131,10 +133,13 @@ var kinds = slices.Concat([]Kind{
 
 	{Name: ACKill, Class: AC, Doc: "g8os_ac is killed (SIGKILL); healed, it is started again", Takes: []string{"on"}},
 	{Name: ACPause, Class: AC, Doc: "g8os_ac is frozen: connections stay open and nobody answers", Takes: []string{"on"}},
-	{Name: ACClock, Class: AC, Doc: "the AC's clock jumps by a time", Needs: []string{"by"}, Takes: []string{"on"}, Not: onlySim},
-	{Name: StoreLost, Class: AC, Doc: "the store has lost its quorum: nothing can be read or written", Not: onlySim},
-	{Name: StoreFull, Class: AC, Doc: "the store's quota is used up: nothing can be written", Not: onlySim},
+	{Name: ACClock, Class: AC, Doc: "the AC's clock jumps by a time", Needs: []string{"by"}, Takes: []string{"on"}, Not: oneClock},
+	{Name: StoreLost, Class: AC, Doc: "the store has lost its quorum: nothing can be read or written", Not: inACs},
+	{Name: StoreFull, Class: AC, Doc: "the store's quota is used up: nothing can be written", Not: noQuota},
 }, armed())
+
+// both is a reason that holds for real daemons, whatever nodes are.
+func both(why string) map[string]string { return map[string]string{"netns": why, "vm": why} }
 
 // armed are the faults that an AC has by itself.
 func armed() []Kind {

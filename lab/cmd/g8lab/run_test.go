@@ -118,7 +118,7 @@ func TestRunMistakes(t *testing.T) {
 		{[]string{"chaos", "power", "--for=-5s"}, "chaos: for -5s: want 20s or more"},
 		{[]string{"replay", old}, "a record of another version: 9"},
 		{[]string{"replay", "nothing.g8run"}, "no such file"},
-		{[]string{"replay", path, "--fidelity", "netns"}, "at 5s: fault store-lost: not at fidelity netns: one AC of the lab has its store to itself"},
+		{[]string{"replay", path, "--fidelity", "netns"}, "at 5s: fault store-lost: not at fidelity netns: the store is in the ACs themselves: with three of them, ac-kill on two takes its quorum"},
 		{[]string{"replay", path, "--shrink", "--fidelity", "vm"}, "fault store-lost: not at fidelity vm"},
 		{[]string{"replay", fine, "--shrink", "--fidelity", "vm"}, "--shrink at fidelity vm: only a simulated run fails the same way each time"},
 		{[]string{"replay", path, "--shrink", "--tries", "0"}, "--tries 0: want 1 or more"},
