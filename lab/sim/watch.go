@@ -162,9 +162,6 @@ func (w *World) Job(_ *controller.Controller, id string, e api.ExecEvent) {
 	}
 }
 
-// Note is told what an AC has to say (controller.Watcher).
-func (w *World) Note(c *controller.Controller, text string) { w.event(c.Name(), "note", "%s", text) }
-
 // Changed is told that the store may have changed (controller.Watcher).
 func (w *World) Changed() { w.changed() }
 

@@ -39,7 +39,6 @@ type Watcher interface {
 	Released(c *Controller, peer string, node api.Node, device []byte, counter uint64)
 	Granted(c *Controller, peer string, id api.NodeID, what string)
 	Job(c *Controller, id string, e api.ExecEvent)
-	Note(c *Controller, text string)
 	Changed() // the store may have
 }
 
@@ -119,14 +118,6 @@ func (c *Controller) Store() *memory.Client { return c.store }
 
 // Running says whether g8os_ac runs and is not frozen.
 func (c *Controller) Running() bool { return c.run != nil && !c.run.frozen }
-
-// Sessions says how many nodes have a session here.
-func (c *Controller) Sessions() int {
-	if c.run == nil {
-		return 0
-	}
-	return len(c.run.sessions)
-}
 
 // CA is that of the AC that runs; nil when it does not.
 func (c *Controller) CA() *ca.CA {

@@ -85,14 +85,6 @@ func (e *Engine) Run(end time.Duration) {
 	e.now = max(e.now, end)
 }
 
-// Next is when the next event happens; ok is false when nothing waits.
-func (e *Engine) Next() (at time.Duration, ok bool) {
-	if len(e.heap) == 0 {
-		return 0, false
-	}
-	return e.heap[0].at, true
-}
-
 func (e *Engine) step() {
 	ev := e.pop()
 	e.now = ev.at

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"iter"
 )
@@ -81,10 +80,4 @@ func (p *Proc) Kill() {
 	}
 	p.dead = true
 	p.stop()
-}
-
-// Context is what a Proc's production code is given: it has no deadline of
-// real time, and ends with the error of whoever answers for it.
-func Context() (context.Context, context.CancelCauseFunc) {
-	return context.WithCancelCause(context.Background())
 }

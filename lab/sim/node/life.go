@@ -111,11 +111,3 @@ func (n *Node) Thaw() {
 		}
 	}
 }
-
-// DropVolume has the daemon of the private volume die.
-func (n *Node) DropVolume() {
-	if n.volume != nil {
-		n.volume.Kill()
-		n.happens(boot.VolumeLost{Err: "its daemon has ended"})
-	}
-}
