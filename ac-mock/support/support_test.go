@@ -1,9 +1,7 @@
 package support
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,30 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-func unpack(t *testing.T, bundle []byte) map[string]string {
-	t.Helper()
-	zip, err := gzip.NewReader(bytes.NewReader(bundle))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]string{}
-	for r := tar.NewReader(zip); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[h.Name] = string(text)
-	}
-}
+	"github.com/g8os/g8os/ac-mock/support/supporttest"
+)
 
 // A part that fails, or has no end, costs itself only.
 func TestBundle(t *testing.T) {
@@ -54,7 +31,7 @@ func TestBundle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := unpack(t, out.Bytes())
+	files := supporttest.Files(t, out.Bytes())
 	if files["b/good.json"] != "[\n  1\n]\n" || files["b/last.txt"] != "end" || !strings.Contains(files["b/bad.json.error"], "no quorum") {
 		t.Errorf("files: %.200q", files)
 	}

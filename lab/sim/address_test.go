@@ -20,9 +20,7 @@ func TestAddressesOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	if f, _ := w.Facts(ctx); len(f.Takings) > 0 || len(f.Disputes) > 0 {
 		t.Fatalf("taken %v, disputed %v", f.Takings, f.Disputes)
 	}
@@ -83,9 +81,7 @@ func TestOverstayNeedsSomebodyToBlame(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	k := w.byName["dhcp-1"]
 	if _, err := w.Add(ctx, fault.Fault{Kind: fault.Kill, On: "dhcp-1"}); err != nil {
 		t.Fatal(err)
@@ -114,9 +110,7 @@ func TestCounterThatWentBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	k := w.byName["office-1"]
 	record := api.Node{ID: api.NodeID(w.idOf("office-1")), State: api.NodeEnrolled}
 	release := func(counter uint64) bool {

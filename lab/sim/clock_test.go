@@ -20,9 +20,7 @@ func TestNodesGoBackWithTheirAC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	if err := w.Wait(ctx, time.Minute); err != nil { // each has come to its best way
 		t.Fatal(err)
 	}
@@ -88,9 +86,7 @@ func TestClockTwoDaysBehind(t *testing.T) {
 			if err := w.Boot(ctx); err != nil {
 				t.Fatal(err)
 			}
-			if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-				t.Fatal(err)
-			}
+			comesUp(t, w)
 			for _, n := range w.nodes {
 				if off := ahead(w, n.Now()); off.Abs() > time.Minute {
 					t.Errorf("%s is %s ahead", n.Name(), off)
@@ -115,18 +111,14 @@ func TestCertificateOutlivesAClock(t *testing.T) {
 	if err := w.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	issued := w.certificates(t)
 	for _, n := range w.nodes {
 		n.Jump(-day / 2)
 		n.Kill()
 		n.Start()
 	}
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	for i, n := range w.nodes {
 		if off := ahead(w, n.Now()); off.Abs() > time.Minute {
 			t.Errorf("%s is %s ahead", n.Name(), off)
@@ -183,9 +175,7 @@ func TestCertificateFromTheFutureAndABetterWay(t *testing.T) {
 	if err := w.Boot(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Eventually(ctx, 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	if way := ways(t, w)["dhcp-1"]; way != "fallback" {
 		t.Fatalf("dhcp-1 is managed over %s: nothing is tested", way)
 	}

@@ -37,14 +37,20 @@ func allManaged(nodes []grid.Node) bool {
 	return true
 }
 
+// comesUp waits until all nodes are managed.
+func comesUp(t *testing.T, w *World) {
+	t.Helper()
+	if err := w.Eventually(context.Background(), 30*time.Second, "all nodes managed", allManaged); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTheGridComesUp(t *testing.T) {
 	w, err := New(plan(t, 0), Options{Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Eventually(context.Background(), 30*time.Second, "all nodes managed", allManaged); err != nil {
-		t.Fatal(err)
-	}
+	comesUp(t, w)
 	for _, e := range w.History() {
 		t.Log(e.At, e.Who, e.What, e.Text)
 	}

@@ -21,6 +21,16 @@ import (
 // Unpack returns the files of a bundle, by name without folder.
 func Unpack(t testing.TB, bundle []byte) map[string]string {
 	t.Helper()
+	files := map[string]string{}
+	for name, text := range Files(t, bundle) {
+		files[path.Base(name)] = text
+	}
+	return files
+}
+
+// Files returns the files of a bundle, by name as it is in the archive.
+func Files(t testing.TB, bundle []byte) map[string]string {
+	t.Helper()
 	zip, err := gzip.NewReader(bytes.NewReader(bundle))
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +48,7 @@ func Unpack(t testing.TB, bundle []byte) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[path.Base(h.Name)] = string(text)
+		files[h.Name] = string(text)
 	}
 }
 
