@@ -136,6 +136,9 @@ const (
 	FrameOutput    FrameType = "output"    // node → AC: Data of Job on Stream, numbered Seq from 1 within the job
 	FrameExit      FrameType = "exit"      // node → AC: Job has ended; last Seq of the job
 	FrameAck       FrameType = "ack"       // AC → node: output and exit of Job up to Seq are safe
+	FrameStarted   FrameType = "started"   // node → AC: Job has begun, and that is on its disk
+	FrameEvent     FrameType = "event"     // node → AC: Event, until it is acknowledged (ack with its Seq and no Job)
+	FrameMetrics   FrameType = "metrics"   // node → AC: Metrics, now and then; the last one counts
 	FrameRotate    FrameType = "rotate"    // AC → node: replace the key that Rotate names; node → AC: how that went
 )
 
@@ -159,8 +162,14 @@ type Frame struct {
 	Rotate   *Rotate      `json:"rotate,omitempty"`
 	Stream   string       `json:"stream,omitempty"` // stdout | stderr
 	Data     []byte       `json:"data,omitempty"`
-	Code     int          `json:"code,omitempty"`  // exit code; 128+n after signal n
-	Error    string       `json:"error,omitempty"` // why a job could not be run
+	Event    *NodeEvent   `json:"event,omitempty"`
+	Metrics  *Metrics     `json:"metrics,omitempty"`
+	State    JobState     `json:"state,omitempty"`   // exit: how Job has ended
+	Time     *time.Time   `json:"time,omitempty"`    // started, exit: when, by the node's clock
+	Dropped  int64        `json:"dropped,omitempty"` // exit: bytes of output that were too many to keep
+	Again    bool         `json:"again,omitempty"`   // exit: handed out again after a crash, and not run again
+	Code     int          `json:"code,omitempty"`    // exit code; 128+n after signal n
+	Error    string       `json:"error,omitempty"`   // why a job could not be run
 }
 
 // ExecRequest asks for a command to be run on a node.
@@ -169,6 +178,11 @@ type ExecRequest struct {
 	Env       map[string]string `json:"env,omitempty"`
 	Dir       string            `json:"dir,omitempty"`
 	TimeoutMS int64             `json:"timeout_ms,omitempty"` // 0: no limit
+	User      string            `json:"user,omitempty"`       // name or number; empty: root
+	Stdin     []byte            `json:"stdin,omitempty"`
+	Script    []byte            `json:"script,omitempty"`  // run as a file, with Argv as its arguments; its first line says by what
+	Builtin   Builtin           `json:"builtin,omitempty"` // instead of Argv and Script
+	Args      json.RawMessage   `json:"args,omitempty"`    // of the builtin
 }
 
 // ExecEvent is one line of the stream that an operator's exec request gets.

@@ -14,7 +14,8 @@ import (
 // they go on when the session is cut, and what they said in the meantime is
 // sent when it is back. All methods may be called concurrently.
 type Jobs struct {
-	log *slog.Logger
+	log      *slog.Logger
+	builtins map[api.Builtin]Builtin
 
 	mu      sync.Mutex
 	changed *sync.Cond // something was added, acknowledged or rewound
@@ -23,9 +24,10 @@ type Jobs struct {
 	done    sync.WaitGroup
 }
 
-// NewJobs returns Jobs without any.
-func NewJobs(log *slog.Logger) *Jobs {
-	j := &Jobs{log: log, ledger: ledger.New(), running: map[string]context.CancelFunc{}}
+// NewJobs returns Jobs without any. builtins are what can be asked for instead
+// of a program.
+func NewJobs(log *slog.Logger, builtins map[api.Builtin]Builtin) *Jobs {
+	j := &Jobs{log: log, builtins: builtins, ledger: ledger.New(), running: map[string]context.CancelFunc{}}
 	j.changed = sync.NewCond(&j.mu)
 	return j
 }

@@ -15,7 +15,7 @@ import (
 // the longest timeout there is does not end it.
 func TestArgumentsStayOutOfTheLog(t *testing.T) {
 	var log bytes.Buffer
-	jobs := NewJobs(slog.New(slog.NewTextHandler(&log, nil)))
+	jobs := NewJobs(slog.New(slog.NewTextHandler(&log, nil)), nil)
 	session := jobs.attach()
 	jobs.start("j", api.ExecRequest{
 		Argv: []string{"sh", "-c", "sleep 0.1; : hunter2"}, Env: map[string]string{"PASSWORD": "hunter2"}, TimeoutMS: math.MaxInt64,
@@ -33,7 +33,7 @@ func TestArgumentsStayOutOfTheLog(t *testing.T) {
 // A command whose name is as long as a request may be does not make a frame
 // that no session can carry.
 func TestLongCommandFitsAFrame(t *testing.T) {
-	jobs := NewJobs(slog.New(slog.DiscardHandler))
+	jobs := NewJobs(slog.New(slog.DiscardHandler), nil)
 	session := jobs.attach()
 	jobs.start("j", api.ExecRequest{Argv: []string{strings.Repeat("\x7f", 60_000)}}, 0)
 	exit, ok := jobs.take(session)

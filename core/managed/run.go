@@ -29,6 +29,12 @@ const (
 	codeNotFound, codeNotRunnable, codeSignal = 127, 126, 128
 )
 
+// Why a job was stopped.
+var (
+	errTimeout   = errors.New("stopped: it ran longer than its timeout")
+	errCancelled = errors.New("stopped: cancelled")
+)
+
 // run is one job while it runs.
 type run struct {
 	jobs *Jobs
@@ -38,15 +44,14 @@ type run struct {
 // execute runs the command in a process group of its own, and returns its exit
 // code. The error says why it could not be run or was stopped.
 func (r *run) execute(ctx context.Context, req api.ExecRequest) (int, error) {
+	if req.Builtin != "" {
+		return r.builtin(ctx, req)
+	}
 	if len(req.Argv) == 0 {
 		return codeNotRunnable, errors.New("the command is empty")
 	}
-	if req.TimeoutMS > 0 {
-		var cancel context.CancelFunc
-		limit := time.Duration(min(req.TimeoutMS, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
+	ctx, cancel := limited(ctx, req.TimeoutMS)
+	defer cancel()
 	if st, err := os.Stat(req.Dir); req.Dir != "" && (err != nil || !st.IsDir()) { // Start would blame the program
 		return codeNotRunnable, fmt.Errorf("run %q in %s: there is no such folder", req.Argv[0], req.Dir)
 	}
@@ -75,6 +80,14 @@ func (r *run) execute(ctx context.Context, req api.ExecRequest) (int, error) {
 	stopped := r.supervise(ctx, cmd)
 	waitUpTo(&readers, pipeGrace)
 	return exitCode(cmd.ProcessState), stopped
+}
+
+// limited is ctx for a time in milliseconds; 0: no limit.
+func limited(ctx context.Context, ms int64) (context.Context, context.CancelFunc) {
+	if ms <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond)))*time.Millisecond)
 }
 
 func command(req api.ExecRequest) *exec.Cmd {
@@ -114,9 +127,9 @@ func (r *run) supervise(ctx context.Context, cmd *exec.Cmd) error {
 		<-ended
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return errors.New("stopped: it ran longer than its timeout")
+		return errTimeout
 	}
-	return errors.New("stopped: cancelled")
+	return errCancelled
 }
 
 // forward hands output on as it comes. After a cancel it goes on reading, so

@@ -116,7 +116,7 @@ func (p *peer) next(c *websocket.Conn) api.Frame {
 
 var calm = Timing{Heartbeat: time.Hour, Silence: time.Hour, Write: time.Minute}
 
-func newJobs() *Jobs { return NewJobs(slog.New(slog.DiscardHandler)) }
+func newJobs() *Jobs { return NewJobs(slog.New(slog.DiscardHandler), nil) }
 
 func TestJobOutputAndExitCode(t *testing.T) {
 	p, jobs := newPeer(t), newJobs()

@@ -122,10 +122,10 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		opt: opt, ctx: ctx, links: l,
 		events:  make(chan boot.Event, eventQueue),
 		sockets: map[string]*sockets{},
-		jobs:    managed.NewJobs(opt.Log),
 		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Log: opt.Log}),
 		reload:  make(chan struct{}, 1),
 	}
+	n.jobs = managed.NewJobs(opt.Log, n.builtins())
 	n.machine = boot.New(boot.Config{
 		Hostname: hostname, Seed: randomSeed(), LastFallback: readFallback(opt.Dir),
 		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,

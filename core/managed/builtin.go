@@ -1,0 +1,71 @@
+package managed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// Builtin is what g8os_core does itself when a job asks for it. It writes its
+// answer to out, ends soon after ctx has, and returns an exit code; its error
+// says why it could not.
+type Builtin func(ctx context.Context, args json.RawMessage, out io.Writer) (code int, err error)
+
+// JSON makes a Builtin of a function that answers with a value. Arguments that
+// do not fit In are refused.
+func JSON[In, Out any](do func(context.Context, In) (Out, error)) Builtin {
+	return func(ctx context.Context, args json.RawMessage, out io.Writer) (int, error) {
+		var in In
+		if len(args) > 0 {
+			if err := json.Unmarshal(args, &in); err != nil {
+				return codeNotRunnable, fmt.Errorf("arguments: %w", err)
+			}
+		}
+		answer, err := do(ctx, in)
+		if err != nil {
+			return 1, err
+		}
+		if err := json.NewEncoder(out).Encode(answer); err != nil {
+			return 1, fmt.Errorf("answer: %w", err)
+		}
+		return 0, nil
+	}
+}
+
+func (r *run) builtin(ctx context.Context, req api.ExecRequest) (int, error) {
+	do := r.jobs.builtins[req.Builtin]
+	if do == nil {
+		return codeNotFound, fmt.Errorf("builtin %q: this g8os_core has none of that name", api.Shown(string(req.Builtin), 32))
+	}
+	ctx, cancel := limited(ctx, req.TimeoutMS)
+	defer cancel()
+	code, err := do(ctx, req.Args, saying{ctx, r})
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return code, errTimeout
+	case ctx.Err() != nil:
+		return code, errCancelled
+	case err != nil:
+		return code, fmt.Errorf("%s: %w", req.Builtin, err)
+	}
+	return code, nil
+}
+
+// saying is the stdout of a builtin.
+type saying struct {
+	ctx context.Context
+	run *run
+}
+
+func (s saying) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), chunk)
+		s.run.jobs.say(s.ctx, s.run.id, "stdout", append([]byte(nil), rest[:n]...))
+		rest = rest[n:]
+	}
+	return len(p), s.ctx.Err()
+}
