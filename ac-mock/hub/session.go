@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -38,11 +40,10 @@ type session struct {
 // which the peer took leave (-1 if it did not).
 func (s *session) read() websocket.StatusCode {
 	for {
-		_, message, err := s.conn.Read(context.Background())
-		if err != nil {
+		f, err := s.receive()
+		if err != nil && !errors.Is(err, dispatch.ErrFrame) {
 			return websocket.CloseStatus(err)
 		}
-		f, err := dispatch.DecodeFrame(message)
 		if err != nil {
 			s.hub.opt.Log.Warn("session cut: bad message", "node", s.node, "error", err)
 			s.close(api.CloseMessage, "not a frame")
@@ -50,6 +51,31 @@ func (s *session) read() websocket.StatusCode {
 		}
 		s.hub.received(s, f)
 	}
+}
+
+// messages are buffers for one message each: what nodes say is copied out of
+// them, in the size that it has.
+var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// receive reads one message. Its error wraps dispatch.ErrFrame when that is no
+// frame; any other is the end of the connection.
+func (s *session) receive() (api.Frame, error) {
+	kind, r, err := s.conn.Reader(context.Background())
+	if err != nil {
+		return api.Frame{}, err
+	}
+	buf := messages.Get().(*bytes.Buffer)
+	defer messages.Put(buf)
+	buf.Reset()
+	if _, err := buf.ReadFrom(r); err != nil {
+		return api.Frame{}, err
+	}
+	if kind == websocket.MessageText {
+		return dispatch.DecodeFrame(buf.Bytes())
+	}
+	f, err := dispatch.DecodeBinary(buf.Bytes())
+	f.Data = bytes.Clone(f.Data)
+	return f, err
 }
 
 // send queues a frame. It never blocks; a node that does not read loses its

@@ -122,7 +122,8 @@ var Refused = Refusal{Error: "refused", RetryAfterMS: 2000}
 type FrameType string
 
 // Session frames. The session is a WebSocket (RFC 6455) with one JSON Frame a
-// text message.
+// text message; what its binary messages are, their first byte says (WireOutput,
+// WireMux). Output may come either way.
 //
 // When a session begins, the AC names every unfinished job of the node again
 // (exec), with the highest Seq that it has of it. A node that knows the job

@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -246,14 +247,31 @@ func (s *Session) heartbeat(ctx context.Context, seq uint64) error {
 	return s.write(ctx, api.Frame{Type: api.FrameHeartbeat, Seq: seq, Where: &where})
 }
 
+// messages are buffers for one message each.
+var messages = sync.Pool{New: func() any { return new([]byte) }}
+
 func (s *Session) write(ctx context.Context, f api.Frame) error {
+	if f.Type == api.FrameOutput {
+		buf := messages.Get().(*[]byte)
+		defer messages.Put(buf)
+		message, err := api.AppendOutput((*buf)[:0], f)
+		if err != nil {
+			return fmt.Errorf("session: %w", err)
+		}
+		*buf = message
+		return s.transmit(ctx, websocket.MessageBinary, message)
+	}
 	message, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("session: %w", err)
 	}
+	return s.transmit(ctx, websocket.MessageText, message)
+}
+
+func (s *Session) transmit(ctx context.Context, kind websocket.MessageType, message []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opt.Timing.Write)
 	defer cancel()
-	if err := s.ws.Write(ctx, websocket.MessageText, message); err != nil {
+	if err := s.ws.Write(ctx, kind, message); err != nil {
 		if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 			return context.Canceled
 		}

@@ -100,12 +100,17 @@ func (p *peer) send(c *websocket.Conn, f api.Frame) {
 func (p *peer) next(c *websocket.Conn) api.Frame {
 	p.t.Helper()
 	for {
-		_, b, err := c.Read(p.t.Context())
+		kind, b, err := c.Read(p.t.Context())
 		if err != nil {
 			p.t.Fatal(err)
 		}
 		var f api.Frame
-		if err := json.Unmarshal(b, &f); err != nil {
+		if kind == websocket.MessageBinary {
+			f, err = api.ParseOutput(b)
+		} else {
+			err = json.Unmarshal(b, &f)
+		}
+		if err != nil {
 			p.t.Fatal(err)
 		}
 		if f.Type != api.FrameHeartbeat {

@@ -26,6 +26,20 @@ func DecodeFrame(message []byte) (api.Frame, error) {
 	if err := json.Unmarshal(message, &f); err != nil {
 		return f, fmt.Errorf("%w: %w", ErrFrame, err)
 	}
+	return checked(f)
+}
+
+// DecodeBinary reads a binary message of a node that is no WireMux one, as
+// DecodeFrame does. The frame's Data is a part of message.
+func DecodeBinary(message []byte) (api.Frame, error) {
+	f, err := api.ParseOutput(message)
+	if err != nil {
+		return f, fmt.Errorf("%w: %w", ErrFrame, err)
+	}
+	return checked(f)
+}
+
+func checked(f api.Frame) (api.Frame, error) {
 	switch f.Type {
 	case api.FrameHeartbeat:
 		return f, nil
@@ -41,6 +55,21 @@ func DecodeFrame(message []byte) (api.Frame, error) {
 		return f, jobFrame(f)
 	case api.FrameExit:
 		return f, jobFrame(f)
+	case api.FrameStarted:
+		if err := CheckJobID(f.Job); err != nil {
+			return f, fmt.Errorf("%w: %w", ErrFrame, err)
+		}
+		return f, nil
+	case api.FrameEvent:
+		if f.Event == nil || f.Seq == 0 {
+			return f, fmt.Errorf("%w: an event without a number or without anything in it", ErrFrame)
+		}
+		return f, nil
+	case api.FrameMetrics:
+		if f.Metrics == nil {
+			return f, fmt.Errorf("%w: metrics without any", ErrFrame)
+		}
+		return f, nil
 	}
 	return f, fmt.Errorf("%w: type %q is not a node's to send", ErrFrame, f.Type)
 }

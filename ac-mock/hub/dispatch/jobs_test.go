@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -215,7 +216,11 @@ func FuzzDecodeFrame(f *testing.F) {
 			return
 		}
 		switch frame.Type {
-		case api.FrameHeartbeat:
+		case api.FrameHeartbeat, api.FrameEvent, api.FrameMetrics:
+		case api.FrameStarted:
+			if CheckJobID(frame.Job) != nil {
+				t.Errorf("accepted: %+v", frame)
+			}
 		case api.FrameOutput, api.FrameExit:
 			if frame.Seq == 0 || CheckJobID(frame.Job) != nil {
 				t.Errorf("accepted: %+v", frame)
@@ -231,12 +236,28 @@ func TestDecodeFrameRefuses(t *testing.T) {
 		``, `{`, `[]`, `{}`, `{"type":"exec","job":"a","seq":1}`, `{"type":"ack","job":"a","seq":1}`,
 		`{"type":"output","job":"a","seq":1}`, `{"type":"output","job":"a","stream":"stdout"}`,
 		`{"type":"exit","job":"../a","seq":1}`, `{"type":"exit","seq":1}`, `{"type":"rotate"}`, `{"type":"rotate","rotate":null}`,
+		`{"type":"started"}`, `{"type":"event","event":{}}`, `{"type":"event","seq":1}`, `{"type":"metrics"}`,
 		`{"type":"exit","job":"` + strings.Repeat("x", 65) + `","seq":1}`,
 		`{"type":"heartbeat","job":"` + strings.Repeat("x", api.MaxFrame) + `"}`,
 	} {
 		if f, err := DecodeFrame([]byte(m)); err == nil {
 			t.Errorf("%.60s is accepted: %+v", m, f)
 		}
+	}
+}
+
+func TestDecodeBinary(t *testing.T) {
+	for stream, good := range map[string]bool{"stdout": true, "": false, "stdin": false} {
+		message, err := api.AppendOutput(nil, api.Frame{Type: api.FrameOutput, Job: "j", Seq: 1, Stream: stream, Data: []byte("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := DecodeBinary(message); (err == nil) != good || err != nil && !errors.Is(err, ErrFrame) {
+			t.Errorf("stream %q: %+v, %v", stream, f, err)
+		}
+	}
+	if f, err := DecodeBinary([]byte{api.WireMux}); !errors.Is(err, ErrFrame) {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
 
