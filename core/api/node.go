@@ -126,9 +126,14 @@ type FrameType string
 // WireMux). Output may come either way.
 //
 // When a session begins, the AC names every unfinished job of the node again
-// (exec), with the highest Seq that it has of it. A node that knows the job
-// goes on. One that does not, although Seq is above 0, has lost it: it does not
-// start it again, but answers exit with an Error and the next Seq.
+// (exec), with the highest Seq that it has of it, and with State running if it
+// has begun as far as the ACs know: another one may have its output. A node that
+// knows the job goes on. One that does not, although Seq is above 0 or State is
+// running, has lost it: it does not start it again, but answers exit with State
+// lost, an Error and the next Seq. A cancel of a job that it does not know it
+// answers with exit and State cancelled, and does not start it if it comes later.
+// Started has no Seq of its own, and is not acknowledged: it is sent again with
+// every session until the job has ended.
 const (
 	FrameHeartbeat FrameType = "heartbeat" // node → AC: Where; the AC answers with the same Seq
 	FrameSettings  FrameType = "settings"  // AC → node
@@ -165,7 +170,7 @@ type Frame struct {
 	Data     []byte       `json:"data,omitempty"`
 	Event    *NodeEvent   `json:"event,omitempty"`
 	Metrics  *Metrics     `json:"metrics,omitempty"`
-	State    JobState     `json:"state,omitempty"`   // exit: how Job has ended
+	State    JobState     `json:"state,omitempty"`   // exit: how Job has ended; exec: running if it has begun before
 	Time     *time.Time   `json:"time,omitempty"`    // started, exit: when, by the node's clock
 	Dropped  int64        `json:"dropped,omitempty"` // exit: bytes of output that were too many to keep
 	Again    bool         `json:"again,omitempty"`   // exit: handed out again after a crash, and not run again
