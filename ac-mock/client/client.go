@@ -111,6 +111,12 @@ func (c *Client) Release(ctx context.Context, ref string) (api.Node, error) {
 	return c.node(ctx, http.MethodPost, api.PathRelease, ref)
 }
 
+// ChangeRoles gives a node roles and takes others away.
+func (c *Client) ChangeRoles(ctx context.Context, ref string, q api.RolesRequest) (api.Node, error) {
+	var n api.Node
+	return n, c.call(ctx, http.MethodPost, at(api.PathNodeRoles, ref), q, &n)
+}
+
 func (c *Client) node(ctx context.Context, method, path, ref string) (api.Node, error) {
 	var n api.Node
 	return n, c.call(ctx, method, at(path, ref), nil, &n)

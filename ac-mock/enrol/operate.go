@@ -42,7 +42,7 @@ func Retire(r Record) (_ Record, drop []uint32) {
 	r.Retired = append(r.Retired, sum[:])
 	r.Retired = r.Retired[max(0, len(r.Retired)-keepRetired):]
 	drop, r.Generations, r.Confirmed = r.Generations, nil, 0
-	r.State, r.Reason, r.Held, r.Offered, r.Boots = api.NodeRetired, "", "", nil, nil
+	r.State, r.Reason, r.Held, r.Offered, r.Boots, r.Roles = api.NodeRetired, "", "", nil, nil, nil
 	return r, drop
 }
 

@@ -57,6 +57,8 @@ type Record struct {
 	Confirmed   uint32   `json:"confirmed,omitempty"`   // highest that the node has in use
 	Newest      uint32   `json:"newest,omitempty"`      // highest ever made: no number is used twice
 
+	Roles []string `json:"roles,omitempty"` // what it is for, as jobs name it; sorted
+
 	// Recovered says to whom the recovery key of the volume was shown; nil: nobody.
 	Recovered *Shown `json:"recovered,omitempty"`
 
@@ -90,7 +92,7 @@ const (
 
 func (r Record) clone() Record {
 	r.MACs, r.Offered, r.Boots = slices.Clone(r.MACs), slices.Clone(r.Offered), slices.Clone(r.Boots)
-	r.Retired, r.Generations = slices.Clone(r.Retired), slices.Clone(r.Generations)
+	r.Retired, r.Generations, r.Roles = slices.Clone(r.Retired), slices.Clone(r.Generations), slices.Clone(r.Roles)
 	return r
 }
 

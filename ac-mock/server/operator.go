@@ -92,6 +92,13 @@ func (s *Server) quarantine(ctx context.Context, actor, ref string) (api.Node, e
 	return s.opt.Registry.Quarantine(ctx, actor, ref, "by "+actor)
 }
 
+// roles changes the roles of a node.
+func (s *Server) roles(w http.ResponseWriter, r *http.Request) {
+	asked(s, func(ctx context.Context, actor string, q api.RolesRequest) (api.Node, error) {
+		return s.opt.Registry.ChangeRoles(ctx, actor, r.PathValue("id"), q)
+	})(w, r)
+}
+
 // audit lists decisions. With after=SEQ only later ones; with limit=N at most
 // so many of the newest.
 func (s *Server) audit(w http.ResponseWriter, r *http.Request) {

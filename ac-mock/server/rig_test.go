@@ -345,6 +345,10 @@ func (b *book) Release(_ context.Context, a, ref string) (api.Node, error) {
 	return b.act("release", a, ref, api.NodeEnrolled)
 }
 
+func (b *book) ChangeRoles(_ context.Context, a, ref string, _ api.RolesRequest) (api.Node, error) {
+	return b.act("roles", a, ref, "")
+}
+
 func (b *book) Revoke(_ context.Context, a, ref string) (api.Node, error) {
 	n, err := b.act("revoke", a, ref, "")
 	if err == nil {

@@ -39,6 +39,7 @@ var may = map[string]string{
 	"POST /api/nodes/{id}/recovery":   "admin",
 	"POST /api/nodes/{id}/approve":    "operator",
 	"POST /api/nodes/{id}/exec":       "operator",
+	"POST /api/nodes/{id}/roles":      "operator",
 	"POST /api/nodes/{id}/retire":     "admin",
 	"POST /api/nodes/{id}/quarantine": "admin",
 	"POST /api/nodes/{id}/release":    "admin",

@@ -75,6 +75,7 @@ func (s *Server) operatorRoutes() []route {
 		{"GET " + api.PathMetrics, viewer, s.metrics},
 		{"GET " + api.PathSupport, admin, s.support},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
+		{"POST " + api.PathNodeRoles, operator, s.roles},
 		{"POST " + api.PathExec, operator, s.exec},
 		{"POST " + api.PathRetire, admin, s.change(r.Retire)},
 		{"POST " + api.PathQuarantine, admin, s.change(s.quarantine)},

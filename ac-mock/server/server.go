@@ -42,6 +42,7 @@ type Registry interface {
 	Quarantine(ctx context.Context, actor, ref, why string) (api.Node, error)
 	Suspect(ctx context.Context, actor, ref, why string) (api.Node, error)
 	Release(ctx context.Context, actor, ref string) (api.Node, error)
+	ChangeRoles(ctx context.Context, actor, ref string, q api.RolesRequest) (api.Node, error)
 	Revoke(ctx context.Context, actor, ref string) (api.Node, error)
 	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
 	Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error

@@ -22,7 +22,8 @@ const (
 type Node struct {
 	ID                 NodeID     `json:"id"`
 	MAC                string     `json:"mac"`
-	Name               string     `json:"name"` // the host name it claims
+	Name               string     `json:"name"`            // the host name it claims
+	Roles              []string   `json:"roles,omitempty"` // what it is for, as operators say
 	State              NodeState  `json:"state"`
 	Reason             string     `json:"reason,omitempty"` // why it is pending or quarantined
 	Phase              string     `json:"phase"`            // "offline" when no session is alive and it was managed

@@ -90,16 +90,27 @@ func (n *nodesCmd) screen(w io.Writer) func([]api.Node) error {
 	}
 }
 
+// rolesColumn is where the roles of nodes stand in the table, if any has some.
+const rolesColumn = 3
+
 func nodeTable(w io.Writer, list []api.Node, now time.Time) error {
 	t := table.Table{
 		Head:  []string{"NAME", "MAC", "STATE", "PHASE", "WAY", "ADDRESS", "CERTIFICATE", "SEEN", "WHY"},
 		Wraps: true, Dispensable: []string{"CERTIFICATE", "MAC", "ADDRESS"},
 	}
+	roles := slices.ContainsFunc(list, func(n api.Node) bool { return len(n.Roles) > 0 })
+	if roles {
+		t.Head = slices.Insert(t.Head, rolesColumn, "ROLES")
+	}
 	for _, n := range slices.SortedStableFunc(slices.Values(list), byName) {
-		t.Rows = append(t.Rows, []string{
+		row := []string{
 			cmp.Or(n.Name, string(n.ID)), n.MAC, string(n.State), orDash(n.Phase), orDash(n.Way), orDash(n.Address),
 			until(n.CertificateExpires, now), ago(n.LastSeen, now), n.Reason,
-		})
+		}
+		if roles {
+			row = slices.Insert(row, rolesColumn, orDash(strings.Join(n.Roles, ",")))
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t.Print(w)
 }
@@ -116,6 +127,7 @@ type nodeCmd struct {
 	Retire     retireCmd     `cmd:"" help:"End a node for good: the keys to its volume are deleted."`
 	Quarantine quarantineCmd `cmd:"" help:"Shut a node out until it is released."`
 	Release    releaseCmd    `cmd:"" help:"Let a node out of quarantine."`
+	Role       roleCmd       `cmd:"" help:"Say what a node is for: jobs for a role are jobs for all nodes that have it."`
 }
 
 type oneCmd struct {
@@ -149,17 +161,21 @@ func (o *oneCmd) do(s *session, call nodeCall) error {
 	if err != nil {
 		return err
 	}
-	if o.Output == "json" {
-		return writeJSON(s.stdout, n)
+	return showNode(s.stdout, n, o.Output)
+}
+
+func showNode(w io.Writer, n api.Node, output string) error {
+	if output == "json" {
+		return writeJSON(w, n)
 	}
-	return nodeSheet(s.stdout, n, time.Now())
+	return nodeSheet(w, n, time.Now())
 }
 
 func nodeSheet(w io.Writer, n api.Node, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, row := range [][2]string{
 		{"name", n.Name}, {"id", string(n.ID)}, {"mac", n.MAC},
-		{"state", string(n.State)}, {"why", n.Reason}, {"fingerprint", n.Fingerprint},
+		{"state", string(n.State)}, {"why", n.Reason}, {"roles", strings.Join(n.Roles, ", ")}, {"fingerprint", n.Fingerprint},
 		{"phase", n.Phase}, {"way", n.Way}, {"address", n.Address},
 		{"certificate", until(n.CertificateExpires, now)}, {"seen", ago(n.LastSeen, now)},
 	} {
