@@ -61,7 +61,7 @@ require (
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0
-	github.com/prometheus/procfs v0.22.0 // indirect
+	github.com/prometheus/procfs v0.22.0
 	github.com/siderolabs/gen v0.4.7 // indirect
 	github.com/siderolabs/go-kmsg v0.1.4
 	github.com/sirupsen/logrus v1.9.4 // indirect

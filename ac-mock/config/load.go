@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/g8os/g8os/internal/tomlline"
 )
 
 // file is ac.toml as it is written. Everything is optional.
@@ -69,7 +69,7 @@ func Parse(path string, text []byte) (Config, error) {
 	if err := dec.Decode(&f); err != nil {
 		return Config{}, syntax(path, err)
 	}
-	c, a := Default(), &applier{file: path, lines: linesOf(text)}
+	c, a := Default(), &applier{file: path, lines: tomlline.Of(text)}
 	a.apply(&c, f)
 	if len(a.errs) > 0 {
 		return Config{}, errors.Join(a.errs...)
@@ -107,34 +107,6 @@ func known(key string) string {
 		return strings.Join(names, ", ")
 	}
 	return strings.Join(tables[""], ", ")
-}
-
-// linesOf says on which line each key of a file stands, with its table before
-// it. The text has been decoded before, so that the parser does not fail.
-func linesOf(text []byte) map[string]int {
-	lines, table := map[string]int{}, []string{}
-	var p unstable.Parser
-	p.Reset(text)
-	for p.NextExpression() {
-		e := p.Expression()
-		if e.Kind != unstable.Table && e.Kind != unstable.KeyValue {
-			continue
-		}
-		var key []string
-		at := 0
-		for it := e.Key(); it.Next(); {
-			key = append(key, string(it.Node().Data))
-			if at == 0 {
-				at = 1 + bytes.Count(text[:it.Node().Raw.Offset], []byte("\n"))
-			}
-		}
-		if e.Kind == unstable.Table {
-			table = key
-			continue
-		}
-		lines[strings.Join(slices.Concat(table, key), ".")] = at
-	}
-	return lines
 }
 
 // relative makes a path of the file absolute.

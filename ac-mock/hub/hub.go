@@ -32,11 +32,17 @@ type Liveness interface {
 	Clone(id api.NodeID, why string)
 }
 
-// Options of a Hub. All fields but Timing (dispatch.DefaultTiming) must be set.
+// Options of a Hub. All fields but Timing (dispatch.DefaultTiming), Measured and
+// Event must be set.
 type Options struct {
 	Liveness Liveness
 	Settings func(api.NodeID) api.Settings // sent to a node when its session begins
 	Rotated  func(api.NodeID, api.Rotate)  // what a node answered to Rotate; it must not block
+	// Measured is what a node measured, and Event something that it noticed, which
+	// it sends until AckEvent: neither may block. What they say nobody has checked.
+	// nil: they are not wanted here.
+	Measured func(api.NodeID, api.Metrics)
+	Event    func(api.NodeID, api.NodeEvent)
 	Faults   *fault.Set
 	Timing   dispatch.Timing
 	Clock    func() time.Time
@@ -213,9 +219,11 @@ func (h *Hub) received(s *session, f api.Frame) {
 			s.where = f.Where.Shown()
 		}
 		h.opt.Liveness.Seen(s.node, s.where, true)
-		s.send(api.Frame{Type: api.FrameHeartbeat, Seq: f.Seq})
+		s.send(api.Frame{Type: api.FrameHeartbeat, Seq: f.Seq, Time: &now})
 	case api.FrameRotate:
 		h.opt.Rotated(s.node, *f.Rotate)
+	case api.FrameMetrics, api.FrameEvent:
+		h.noticed(s.node, f)
 	case api.FrameOutput:
 		h.perform(h.jobs.Output(s.node, f))
 	case api.FrameExit:

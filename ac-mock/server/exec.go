@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/g8os/g8os/ac-mock/hub"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
@@ -31,6 +32,10 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "correct the request", err)
 		return
 	}
+	if !s.mayRun(r, req) {
+		fail(w, http.StatusForbidden, "ask an operator with a higher level", errors.New("a viewer may ask for what changes nothing, and not run commands"))
+		return
+	}
 	node, err := s.opt.Registry.Node(r.Context(), r.PathValue("id"))
 	if err != nil {
 		s.trouble(w, r, err)
@@ -44,8 +49,8 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	case (!online || node.AC != "" && node.AC != s.opt.Name) && s.elsewhere(w, r, id, req):
 		return
 	}
-	if s.hub.Online(node.ID) { // a command is root on the node: its entry is there before it runs
-		what := fmt.Sprintf("job %s: %s with %d arguments", id, req.Argv[0], len(req.Argv)-1)
+	if !req.Builtin.ReadOnly() && s.hub.Online(node.ID) { // a command is root on the node: its entry is there before it runs
+		what := fmt.Sprintf("job %s: %s with %d arguments", id, commandOf(req), max(len(req.Argv)-1, 0))
 		if err := s.opt.Registry.Note(r.Context(), actor.String(), "exec", node.ID, what); err != nil {
 			s.trouble(w, r, err)
 			return
@@ -56,7 +61,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		s.notStarted(w, node, err)
 		return
 	}
-	s.opt.Log.Info("exec", "node", node.ID, "job", id, "actor", actor.String(), "command", req.Argv[0], "arguments", len(req.Argv)-1)
+	s.opt.Log.Info("exec", "node", node.ID, "job", id, "actor", actor.String(), "command", commandOf(req), "arguments", max(len(req.Argv)-1, 0))
 	defer st.Leave(r.URL.Query().Get("cancel") == "1")
 	s.follow(w, r, st)
 }
@@ -98,6 +103,21 @@ func (s *Server) notStarted(w http.ResponseWriter, n api.Node, err error) {
 	}
 }
 
+// mayRun says whether who asks may have this done: a viewer only what changes nothing.
+func (s *Server) mayRun(r *http.Request, req api.ExecRequest) bool {
+	id, _, _ := s.caller(r)
+	name, _, _ := strings.Cut(id.Name, ".")
+	return req.Builtin.ReadOnly() || levels[name] >= operator
+}
+
+// commandOf is what a job does, without its arguments: those may be secret.
+func commandOf(req api.ExecRequest) string {
+	if req.Builtin != "" {
+		return string(req.Builtin)
+	}
+	return req.Argv[0]
+}
+
 func jobID(r *http.Request) (string, error) {
 	if id := r.URL.Query().Get("job"); id != "" {
 		return id, dispatch.CheckJobID(id)
@@ -107,7 +127,9 @@ func jobID(r *http.Request) (string, error) {
 
 func checkExec(req api.ExecRequest) error {
 	switch {
-	case len(req.Argv) == 0 || req.Argv[0] == "":
+	case req.Builtin != "" && len(req.Argv) > 0:
+		return errors.New("builtin and argv are both given: want one of them")
+	case req.Builtin == "" && (len(req.Argv) == 0 || req.Argv[0] == ""):
 		return errors.New("argv is empty: there is no command to run")
 	case req.TimeoutMS < 0:
 		return fmt.Errorf("timeout_ms is %d: want 0 (none) or more", req.TimeoutMS)

@@ -20,6 +20,7 @@ func (s *Server) gauges() {
 	m.Gauge("deciding", "Requests for keys and certificates that are being decided.", func() float64 { return float64(len(s.deciding)) })
 	m.Gauge("faults_armed", "Faults that are armed.", func() float64 { return float64(len(s.opt.Faults.Names(s.opt.Clock()))) })
 	m.Gauges("nodes", "Nodes that the grid knows, by state.", "state", s.nodesByState)
+	m.Nodes(s.ownNodes)
 }
 
 func (s *Server) nodesByState(ctx context.Context) (map[string]float64, error) {

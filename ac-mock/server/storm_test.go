@@ -143,6 +143,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	must(t, err)
 	n := newNode(r, 1)
 	s := n.session(n.climb())
+	s.send(api.Frame{Type: api.FrameMetrics, Metrics: &api.Metrics{}})
 	s.heartbeat(1, "managed")
 	s.conn.CloseNow()
 	eventually(t, "the session has ended", func() bool { return r.srv.Sessions() == 0 })

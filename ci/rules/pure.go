@@ -16,6 +16,8 @@ var Pure = []string{
 	"core/boot",
 	"core/console/screen",
 	"core/managed/ledger",
+	"core/monitor/alarm",
+	"core/monitor/measure",
 	"core/network",
 	"core/network/conflict",
 	"core/network/lease",

@@ -135,7 +135,7 @@ type FrameType string
 // Started has no Seq of its own, and is not acknowledged: it is sent again with
 // every session until the job has ended.
 const (
-	FrameHeartbeat FrameType = "heartbeat" // node → AC: Where; the AC answers with the same Seq
+	FrameHeartbeat FrameType = "heartbeat" // node → AC: Where; the AC answers with the same Seq, and its Time
 	FrameSettings  FrameType = "settings"  // AC → node
 	FrameExec      FrameType = "exec"      // AC → node: start Job
 	FrameCancel    FrameType = "cancel"    // AC → node: stop Job
@@ -171,7 +171,7 @@ type Frame struct {
 	Event    *NodeEvent   `json:"event,omitempty"`
 	Metrics  *Metrics     `json:"metrics,omitempty"`
 	State    JobState     `json:"state,omitempty"`   // exit: how Job has ended; exec: running if it has begun before
-	Time     *time.Time   `json:"time,omitempty"`    // started, exit: when, by the node's clock
+	Time     *time.Time   `json:"time,omitempty"`    // started, exit: when, by the node's clock; heartbeat: the AC's
 	Dropped  int64        `json:"dropped,omitempty"` // exit: bytes of output that were too many to keep
 	Again    bool         `json:"again,omitempty"`   // exit: handed out again after a crash, and not run again
 	Code     int          `json:"code,omitempty"`    // exit code; 128+n after signal n

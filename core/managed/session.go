@@ -50,12 +50,14 @@ type Connection interface {
 	Close()
 }
 
-// Options of a session. All fields but Rotate must be set.
+// Options of a session. All fields but Rotate, Metrics and Clock must be set.
 type Options struct {
 	Jobs     *Jobs
 	Rotate   func(api.Rotate) api.Rotate // replaces a key and says how that went; it may take its time
 	Where    func() api.Whereabouts
 	Settings func(api.Settings)
+	Metrics  func() *api.Metrics // what was measured last; nil: nothing
+	Clock    func(time.Time)     // is told the AC's clock now and again; it must not block
 	Timing   Timing
 	Log      *slog.Logger
 }
@@ -136,6 +138,9 @@ func (s *Session) run(ctx context.Context) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	parts := []func(context.Context) error{s.read, s.send, s.beat}
+	if s.opt.Metrics != nil {
+		parts = append(parts, s.measure)
+	}
 	ends := make(chan struct{}, len(parts))
 	for _, part := range parts {
 		go func() {
@@ -176,6 +181,9 @@ func (s *Session) read(context.Context) error {
 func (s *Session) take(f api.Frame) {
 	switch f.Type {
 	case api.FrameHeartbeat:
+		if f.Time != nil && s.opt.Clock != nil {
+			s.opt.Clock(*f.Time)
+		}
 		select {
 		case s.pulse <- f.Seq:
 		default:

@@ -10,7 +10,9 @@ import (
 // builtins are what jobs can ask g8os_core itself for.
 func (n *Node) builtins() map[api.Builtin]managed.Builtin {
 	return map[api.Builtin]managed.Builtin{
-		api.BuiltinPing: managed.JSON(ping),
+		api.BuiltinPing:  managed.JSON(ping),
+		api.BuiltinFacts: managed.JSON(n.facts),
+		api.BuiltinTop:   n.top,
 	}
 }
 

@@ -33,6 +33,7 @@ import (
 	"github.com/g8os/g8os/core/clock"
 	"github.com/g8os/g8os/core/local"
 	"github.com/g8os/g8os/core/managed"
+	"github.com/g8os/g8os/core/monitor"
 	"github.com/g8os/g8os/core/network/links"
 	"github.com/g8os/g8os/core/network/nettoml"
 	"github.com/g8os/g8os/core/ssh"
@@ -63,6 +64,7 @@ type Node struct {
 	sockets map[string]*sockets
 	keys    *keys
 	jobs    *managed.Jobs
+	monitor *monitor.Monitor
 	sshd    *ssh.Server
 	links   *links.Links
 	board   *local.Board
@@ -72,8 +74,9 @@ type Node struct {
 	reload  chan struct{}
 	lastErr string
 
-	fetching sync.Mutex     // held while a layer is fetched
-	config   nettoml.Config // as read last; the netWorker's
+	fetching sync.Mutex                    // held while a layer is fetched
+	off      atomic.Pointer[time.Duration] // how far our clock is ahead of the AC's
+	config   nettoml.Config                // as read last; the netWorker's
 }
 
 const (
@@ -103,6 +106,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	n := newNode(ctx, opt, l)
 	defer n.shutdown()
+	go n.monitor.Run(ctx)
 	go func() {
 		if err := local.Serve(ctx, listener, n.board, n.askReload); err != nil {
 			opt.Log.Error("local socket", "error", err)
@@ -136,6 +140,7 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 	n.net = newNetWorker(n)
 	n.where.Store(&api.Whereabouts{})
 	n.board = local.NewBoard(n.status())
+	n.monitor = n.newMonitor()
 	return n
 }
 

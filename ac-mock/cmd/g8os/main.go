@@ -36,6 +36,7 @@ if there is no such program, 255 if nobody knows how it ended.
   g8os nodes --watch
   g8os exec office-1 -- uname -a
   g8os node approve office-1
+  g8os top --watch
   g8os fault arm outage --for 1m
   g8os audit --node office-1
   g8os token create --for 10m --uses 1
@@ -69,6 +70,8 @@ type cli struct {
 	Nodes    nodesCmd    `cmd:"" help:"List the nodes."`
 	Node     nodeCmd     `cmd:"" help:"Show or change one node."`
 	Exec     execCmd     `cmd:"" help:"Run a command on a node; its output comes live, its exit status is ours."`
+	Facts    factsCmd    `cmd:"" help:"What a node is: hardware, kernel, disks, networks, versions."`
+	Top      topCmd      `cmd:"" help:"What uses the nodes, or one node."`
 	Audit    auditCmd    `cmd:"" help:"List or verify what was decided about keys, certificates and nodes, and why."`
 	Token    tokenCmd    `cmd:"" help:"Join tokens: approve machines in advance."`
 	Operator operatorCmd `cmd:"" help:"Who may operate the grid, and as what."`

@@ -32,6 +32,9 @@ type cli struct {
 	Recover recoverCmd `cmd:"" help:"Open the private volume with the operator's recovery key, without an AC."`
 	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: sshd, and the private volume. Login sessions and interfaces stay."`
 
+	Facts factsCmd `cmd:"" help:"Show what this machine is: hardware, kernel, disks, networks, versions."`
+	Top   topCmd   `cmd:"" help:"Show what uses this machine."`
+
 	Log      logCmd      `cmd:"" help:"Print the log of this boot, or of an earlier one."`
 	Poweroff poweroffCmd `cmd:"" help:"Switch the machine off, in order."`
 	Reboot   rebootCmd   `cmd:"" help:"Reboot the machine, in order."`
