@@ -69,7 +69,7 @@ func (k *keys) theVault() (*unlock.Vault, error) {
 	if k.vault != nil {
 		return k.vault, nil
 	}
-	v, err := unlock.Open(unlock.Options{Dir: k.opt.Dir, Mount: k.opt.Mount, RunDir: k.opt.RunDir, Log: k.log})
+	v, err := unlock.Open(unlock.Options{Dir: k.opt.Dir, Mount: k.opt.Mount, RunDir: k.opt.RunDir, Log: k.log, TPM: k.opt.TPM})
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ import (
 	"github.com/g8os/g8os/core/network/links"
 	"github.com/g8os/g8os/core/network/nettoml"
 	"github.com/g8os/g8os/core/ssh"
+	"github.com/g8os/g8os/core/unlock/tpm"
 	"github.com/g8os/g8os/core/version"
 )
 
@@ -51,6 +52,7 @@ type Options struct {
 	Layers     string           // where layers are kept, if there is a disk: /state/tools
 	SSHPort    int              // of sshd, as long as the volume has no sshd_config; 0: 22
 	Reload     <-chan os.Signal // asks for net.toml to be read again; nil: nobody does
+	TPM        tpm.TPM          // of the machine
 	Clock      clock.Clock
 	Log        *slog.Logger
 }

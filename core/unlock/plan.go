@@ -16,6 +16,7 @@ const (
 	stepOpen     step = "open"     // a slot, with a share
 	stepInit     step = "init"     // make the volume
 	stepMount    step = "mount"    // it
+	stepBind     step = "bind"     // the slots to the TPM: they are older than it
 	stepConfirm  step = "confirm"  // to the AC that the generation is in use
 	stepDone     step = "done"     // nothing
 	stepOperator step = "operator" // wait for a person: there is ciphertext, and nothing that opens it
@@ -28,6 +29,7 @@ type facts struct {
 	damaged   bool // one of its copies has to be mended
 	asked     bool // the AC has given shares
 	password  bool // a slot was opened
+	unbound   bool // there is a TPM, and a slot on the disk opens without
 	confirmed bool // the AC knows a generation of this disk to be in use
 }
 
@@ -56,6 +58,8 @@ func next(f facts) step {
 		return stepInit
 	case f.volume == volume.Made:
 		return stepMount
+	case f.unbound:
+		return stepBind
 	default:
 		return stepConfirm
 	}

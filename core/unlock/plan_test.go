@@ -23,6 +23,8 @@ func model(s step, f facts) facts {
 		f.volume = volume.Made
 	case stepMount:
 		f.volume = volume.Mounted
+	case stepBind:
+		f.unbound = false
 	case stepConfirm:
 		f.confirmed = true
 	}
@@ -35,7 +37,9 @@ func every(visit func(facts)) {
 		for _, slots := range both {
 			for _, damaged := range both {
 				for _, confirmed := range both {
-					visit(facts{volume: state, slots: slots, damaged: damaged && slots, confirmed: confirmed && slots})
+					for _, unbound := range both {
+						visit(facts{volume: state, slots: slots, damaged: damaged && slots, confirmed: confirmed && slots, unbound: unbound && slots})
+					}
 				}
 			}
 		}

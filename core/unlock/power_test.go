@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/g8os/g8os/core/durable/memory"
+	chips "github.com/g8os/g8os/core/unlock/tpm/memory"
 	volumes "github.com/g8os/g8os/core/unlock/volume/memory"
 )
 
@@ -19,7 +20,8 @@ type simulated struct {
 	disk  *memory.Disk
 	chaos *rand.ChaCha8
 	ac    *ac
-	key   string // the fingerprint that the AC saw first
+	chip  *chips.TPM // nil: it has none
+	key   string     // the fingerprint that the AC saw first
 }
 
 func simulate(seed byte) *simulated {
@@ -39,10 +41,9 @@ func (s *simulated) boot(t *testing.T, n int) error {
 	}
 	defer func() {
 		s.disk.Before = nil
-		s.disk.PowerCut()
+		s.off()
 	}()
-	v, err := Open(Options{Dir: "/etc/g8os", Mount: "/mnt/etc", Log: slog.New(slog.DiscardHandler),
-		Disk: s.disk, Volume: volumes.New(s.disk, "/etc/g8os/private", "/mnt/etc"), Rand: s.chaos})
+	v, err := Open(s.options())
 	if err != nil {
 		return err
 	}
@@ -52,6 +53,23 @@ func (s *simulated) boot(t *testing.T, n int) error {
 		s.sameKey(t, v.Device().Fingerprint())
 	}
 	return err
+}
+
+func (s *simulated) options() Options {
+	o := Options{Dir: "/etc/g8os", Mount: "/mnt/etc", Log: slog.New(slog.DiscardHandler),
+		Disk: s.disk, Volume: volumes.New(s.disk, "/etc/g8os/private", "/mnt/etc"), Rand: s.chaos}
+	if s.chip != nil {
+		o.TPM = s.chip
+	}
+	return o
+}
+
+// off cuts the power.
+func (s *simulated) off() {
+	s.disk.PowerCut()
+	if s.chip != nil {
+		s.chip.Boot()
+	}
 }
 
 // sameKey: an operator who approved a key must not meet another one.

@@ -206,7 +206,7 @@ func (v *Vault) fresh() (*keyslot.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	slots.Rand = v.o.Rand
+	v.equip(slots)
 	v.damaged = damage != nil
 	return slots, nil
 }

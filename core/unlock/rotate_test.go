@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"testing"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/unlock/keyslot"
-	volumes "github.com/g8os/g8os/core/unlock/volume/memory"
 )
 
 // rotate powers the node on, unlocks it and has it rotate to a generation, and
@@ -26,10 +24,11 @@ func (s *simulated) rotate(t *testing.T, generation uint32, n int, after func(st
 	}
 	defer func() {
 		s.disk.Before = nil
-		s.disk.PowerCut()
+		s.off()
 	}()
-	v, err := Open(Options{Dir: "/etc/g8os", Mount: "/mnt/etc", Log: slog.New(slog.DiscardHandler), After: after,
-		Disk: s.disk, Volume: volumes.New(s.disk, "/etc/g8os/private", "/mnt/etc"), Rand: s.chaos})
+	o := s.options()
+	o.After = after
+	v, err := Open(o)
 	if err != nil {
 		return err
 	}

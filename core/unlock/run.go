@@ -22,6 +22,7 @@ type run struct {
 	password   api.Secret
 	generation uint32 // of the share that opened a slot
 	confirmed  bool   // in this run
+	bound      bool   // the slots, to the TPM, as far as the AC has shares
 	first      bool
 }
 
@@ -72,6 +73,7 @@ func (v *Vault) facts(r *run) (facts, error) {
 	}
 	f := facts{volume: state, slots: v.slots != nil, damaged: v.damaged, asked: r.asked, password: r.password != nil}
 	if f.slots {
+		f.unbound = !r.bound && v.slots.TPM != nil && keyslot.Unbound(v.o.Disk, v.o.Dir)
 		f.confirmed = r.confirmed || !r.asked && slices.Contains(v.slots.Generations(), v.slots.Confirmed())
 	}
 	return f, nil
@@ -96,6 +98,8 @@ func (v *Vault) do(ctx context.Context, ex Exchange, s step, r *run) error {
 		return v.init(ctx, r.password)
 	case stepMount:
 		return v.mount(ctx, r.password)
+	case stepBind:
+		return v.bind(r)
 	case stepConfirm:
 		return v.confirm(ctx, ex, r)
 	}
@@ -153,7 +157,7 @@ func (v *Vault) makeSlots(r *run) error {
 		return fmt.Errorf("make a password: %w", err)
 	}
 	slots, share := keyslot.New(r.granted.NodeID, r.granted.Grid), r.granted.Shares[0]
-	slots.Rand = v.o.Rand
+	v.equip(slots)
 	if err := slots.AddUnlock(share.Generation, share.Share, password); err != nil {
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	}
@@ -186,6 +190,9 @@ func (v *Vault) openSlot(r *run) error {
 			return nil
 		}
 		failed = errors.Join(failed, err)
+	}
+	if errors.Is(failed, keyslot.ErrTPM) {
+		return fmt.Errorf("%w: %w; %s", ErrOperator, failed, wayOut)
 	}
 	return fmt.Errorf("%w: %w: the AC's shares are not those this disk was locked with: restore the AC's data or "+
 		"the key-slot file, or use the recovery key on the console", ErrOperator, failed)

@@ -2,10 +2,12 @@
 // the key, or with the operator's recovery key.
 //
 //	  AC share ──┐
-//	             ├─ HKDF ─▶ KEK ─▶ one slot of the key-slot file ─▶ password ─▶ gocryptfs volume
-//	disk share ──┘                 (dir/keyslots)                               (dir/private → mount)
+//	disk share ──┼─ HKDF ─▶ KEK ─▶ one slot of the key-slot file ─▶ password ─▶ gocryptfs volume
+//	 TPM share ──┘                 (dir/keyslots)                               (dir/private → mount)
+//	(where there is one)
 //
-// It promises that neither the disk nor the AC opens the volume alone; that a
+// It promises that neither the disk nor the AC opens the volume alone, nor both
+// without the machine's TPM, where it has one; that a
 // kill -9 between any two of its steps leaves a node that boots, because every
 // step is chosen from what is on the disk (plan.go), not from memory; and that
 // it never destroys ciphertext. It is not the connection to the AC: that is an
@@ -51,12 +53,18 @@ type Options struct {
 	RunDir    string       // pid files and logs of children, gone after a reboot: /run/g8os
 	Gocryptfs string       // path of gocryptfs; empty: beside this executable, then PATH
 	Log       *slog.Logger // nil: slog.Default
+	// Recovery opens the folder for RunRecovery only: then the device key may be lost.
+	Recovery bool
+	// WithoutTPM says, for RunRecovery, that this machine's TPM will not come back:
+	// without one, the disk keeps in clear what the TPM kept.
+	WithoutTPM bool
 
 	// What a simulator and tests put in the place of a machine's.
 	Disk   durable.Disk            // of Dir; nil: durable.OS
 	Volume Volume                  // nil: gocryptfs on Dir/private, with its plain content at Mount
 	Rand   io.Reader               // of keys, shares and ids; nil: crypto/rand
 	Now    func() time.Time        // nil: time.Now
+	TPM    device.Sealer           // of the machine; nil: it has none
 	After  func(step string) error // called after each step of Run, which ends with its error; nil: goes on
 }
 
@@ -102,7 +110,18 @@ type Result struct {
 	Grid       string
 	Generation uint32 // of the AC's share that is in use; 0: opened with the recovery key, not confirmed
 	FirstBoot  bool   // the volume was made just now
+	TPM        TPMUse
 }
+
+// TPMUse says what a machine's TPM has to do with its volume.
+type TPMUse string
+
+// The uses.
+const (
+	TPMUnused TPMUse = ""     // nothing: there is none
+	TPMKeeps  TPMUse = "tpm"  // it opens with the TPM's share only, or with the recovery key
+	TPMLost   TPMUse = "lost" // it does not open with the AC any more: the TPM's share is gone
+)
 
 // Vault is one node's private configuration, locked or open. Its methods are
 // for one goroutine at a time, except Died.
@@ -118,20 +137,12 @@ type Vault struct {
 // opens no volume. Errors wrap ErrOperator where somebody has to act.
 func Open(o Options) (*Vault, error) {
 	o.complete()
-	slotFile := filepath.Join(o.Dir, keyslot.Name)
-	dev, err := device.Open(device.Options{Dir: o.Dir, Dependents: []string{slotFile}, Disk: o.Disk, Rand: o.Rand, Now: o.Now})
-	if errors.Is(err, device.ErrDamaged) {
-		err = fmt.Errorf("%w: %w", ErrOperator, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	v := &Vault{o: o, device: dev, volume: o.Volume}
+	v := &Vault{o: o, volume: o.Volume}
 	slots, damage, err := keyslot.Load(o.Disk, o.Dir)
+	slotFile := filepath.Join(o.Dir, keyslot.Name)
 	switch {
 	case err == nil:
 		v.slots, v.damaged = slots, damage != nil
-		slots.Rand = o.Rand
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %w: restore %s from a backup, or move it and the folder private away, and approve the node anew",
 			ErrOperator, err, slotFile)
@@ -139,7 +150,43 @@ func Open(o Options) (*Vault, error) {
 	if damage != nil {
 		o.Log.Warn("one copy of the key-slot file is damaged, the other one is used", "error", damage)
 	}
+	if v.device, err = device.Open(v.deviceOptions()); err != nil && !o.Recovery {
+		return nil, withoutDevice(err)
+	}
+	if v.slots != nil {
+		v.equip(v.slots)
+	}
 	return v, nil
+}
+
+func (v *Vault) deviceOptions() device.Options {
+	return device.Options{
+		Dir: v.o.Dir, Dependents: []string{filepath.Join(v.o.Dir, keyslot.Name)}, Disk: v.o.Disk, Rand: v.o.Rand, Now: v.o.Now,
+		TPM: v.o.TPM, ShareInUse: v.slots != nil && v.slots.NeedsTPM(), Log: v.o.Log,
+	}
+}
+
+// equip gives slots what they need beside the AC's share.
+func (v *Vault) equip(f *keyslot.File) {
+	f.Rand = v.o.Rand
+	if v.device != nil && v.device.Share() != nil {
+		f.TPM = &keyslot.TPM{Share: v.device.Share(), Kept: v.device.Kept()}
+	}
+}
+
+// wayOut is what an operator can do about a TPM that is lost.
+const wayOut = "if it will not come back, type the recovery key (g8os_core recover; g8os recovery show NODE tells it); " +
+	"without that key: g8os node retire NODE, then g8os_core recover --give-up, and approve the node as a new one"
+
+// withoutDevice says what is to be done without a device key.
+func withoutDevice(err error) error {
+	switch {
+	case errors.Is(err, device.ErrSealed):
+		return fmt.Errorf("%w: %w; was the TPM cleared or switched off, or the board or the disk changed? %s", ErrOperator, err, wayOut)
+	case errors.Is(err, device.ErrDamaged):
+		return fmt.Errorf("%w: %w", ErrOperator, err)
+	}
+	return err
 }
 
 // Device returns the machine's device key, for secure.Obtain and for the
@@ -188,18 +235,26 @@ func (v *Vault) RunRecovery(ctx context.Context, key api.Secret) (Result, error)
 		return Result{}, v.operator()
 	case !f.slots || f.volume == volume.Absent:
 		return Result{}, fmt.Errorf("%w: there is no volume yet, so nothing to recover: connect the node to an AC", ErrOperator)
-	case f.volume == volume.Mounted && v.volume.Adopt() == nil:
+	}
+	open := f.volume == volume.Mounted && v.volume.Adopt() == nil
+	if open && !v.slots.NeedsTPM() {
 		return v.result(0), nil
 	}
-	if err := v.volume.Unmount(ctx); err != nil { // what is dead, or has a daemon that we do not know
-		return Result{}, err
+	if !open { // what is dead, or has a daemon that we do not know
+		if err := v.volume.Unmount(ctx); err != nil {
+			return Result{}, err
+		}
 	}
 	password, err := v.slots.OpenRecovery(key)
 	if err != nil {
 		return Result{}, err
 	}
 	defer clear(password)
-	return v.result(0), v.mount(ctx, password)
+	r := v.result(0)
+	if r.TPM = v.restore(password); open {
+		return r, nil
+	}
+	return r, v.mount(ctx, password)
 }
 
 // Died is closed when the open volume's daemon is gone, also by Close: the
@@ -211,7 +266,11 @@ func (v *Vault) Died() <-chan struct{} { return v.volume.Died() }
 func (v *Vault) Close(ctx context.Context) error { return v.volume.Unmount(ctx) }
 
 func (v *Vault) result(generation uint32) Result {
-	return Result{NodeID: v.slots.Node(), Grid: v.slots.Grid(), Generation: generation}
+	r := Result{NodeID: v.slots.Node(), Grid: v.slots.Grid(), Generation: generation}
+	if v.slots.NeedsTPM() {
+		r.TPM = TPMKeeps
+	}
+	return r
 }
 
 // mount opens the volume; what only a person can mend is marked so.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/g8os/g8os/core/clock"
 	"github.com/g8os/g8os/core/node"
+	"github.com/g8os/g8os/core/unlock/tpm"
 	"github.com/g8os/g8os/core/version"
 )
 
@@ -20,6 +21,7 @@ type runCmd struct {
 	RunDir     string `help:"Folder for what is gone after a reboot." default:"/run/g8os" type:"path"`
 	ResolvConf string `help:"File that name servers are written to." default:"/etc/resolv.conf" type:"path"`
 	SSHPort    int    `name:"ssh-port" help:"Port of the node's sshd, for machines whose own sshd has 22. Written down when the volume is made; from then on sshd_config in it says." default:"22"`
+	TPM        string `name:"tpm" help:"TPM 2.0 that keeps the device key and a share of the volume's key: auto (/dev/tpmrm0, else /dev/tpm0), none, or the path of a device or of an emulator's socket." default:"auto" env:"G8OS_TPM"`
 	Clock      string `help:"system: set the machine's clock when it is plainly wrong or behind the AC's. own[:OFFSET]: run a clock of our own beside it, for machines that share theirs." default:"system"`
 }
 
@@ -42,6 +44,6 @@ func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	signal.Notify(reload, syscall.SIGHUP)
 	return node.Run(ctx, node.Options{
 		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", SSHPort: r.SSHPort,
-		Dir: r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log,
+		Dir: r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log, TPM: tpm.New(r.TPM),
 	})
 }

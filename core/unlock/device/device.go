@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 
 // Names of the files in the device's folder.
 const (
-	KeyFile     = "device.key" // PEM, PKCS #8, mode 0600
+	KeyFile     = "device.key" // PEM, PKCS #8, mode 0600; not on a machine with a TPM
 	CounterFile = "counter"    // decimal, with a checksum
 )
 
@@ -49,6 +50,12 @@ type Options struct {
 	Disk       durable.Disk     // nil: durable.OS
 	Rand       io.Reader        // of key and boot id; nil: crypto/rand
 	Now        func() time.Time // nil: time.Now
+	// TPM keeps the key, and a share of the volume's; nil: the machine has none.
+	TPM Sealer
+	// ShareInUse says that the volume of this disk needs the share that its TPM
+	// keeps: it is never replaced by another one.
+	ShareInUse bool
+	Log        *slog.Logger // nil: slog.Default
 }
 
 // Device is one machine's device key. Its methods may be called concurrently.
@@ -56,13 +63,28 @@ type Device struct {
 	o        Options
 	counting sync.Mutex
 	key      ed25519.PrivateKey
+	kept     kept // with the key in it; nil: no TPM keeps it
 	bootID   string
 }
 
 // Open reads the device key, or makes one when there is none. A damaged key is
 // moved aside and replaced only when none of the dependents exists; otherwise
-// the error wraps ErrDamaged.
+// the error wraps ErrDamaged. A key in clear goes into the keeping of the TPM, if
+// there is one; one that its TPM does not give back is an error that wraps ErrSealed.
 func Open(o Options) (*Device, error) {
+	o.complete()
+	key, k, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	var id [16]byte
+	if _, err := io.ReadFull(o.Rand, id[:]); err != nil {
+		return nil, fmt.Errorf("make a boot id: %w", err)
+	}
+	return &Device{o: o, key: key, kept: k, bootID: hex.EncodeToString(id[:])}, nil
+}
+
+func (o *Options) complete() {
 	if o.Disk == nil {
 		o.Disk = durable.OS
 	}
@@ -72,16 +94,24 @@ func Open(o Options) (*Device, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	key, err := loadOrMake(o)
-	if err != nil {
-		return nil, err
+	if o.Log == nil {
+		o.Log = slog.Default()
 	}
-	var id [16]byte
-	if _, err := io.ReadFull(o.Rand, id[:]); err != nil {
-		return nil, fmt.Errorf("make a boot id: %w", err)
+	if o.TPM != nil && !o.TPM.Present() {
+		o.TPM = nil
 	}
-	return &Device{o: o, key: key, bootID: hex.EncodeToString(id[:])}, nil
 }
+
+// Share returns the TPM's share of the volume's key; nil: no TPM keeps one.
+func (d *Device) Share() api.Secret {
+	if d.kept == nil {
+		return nil
+	}
+	return d.kept.share()
+}
+
+// Kept returns all that the TPM keeps, for Restore; nil: nothing.
+func (d *Device) Kept() api.Secret { return api.Secret(d.kept) }
 
 // Public returns the public half of the key.
 func (d *Device) Public() ed25519.PublicKey { return d.key.Public().(ed25519.PublicKey) }

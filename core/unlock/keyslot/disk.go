@@ -17,8 +17,13 @@ import (
 // ends in durable.Previous.
 const Name = "keyslots"
 
-// version of the format; it grows when an older core must not read the file.
-const version = 1
+// Versions of the format; it grows when an older core must not read the file. It
+// is written as the oldest that holds what is in it, so that a machine without
+// TPM can go back to an older core.
+const (
+	versionPlain = 1
+	versionTPM   = 2 // some slot needs the TPM
+)
 
 // ErrDamaged is wrapped when the content is not what was written.
 var ErrDamaged = errors.New("key-slot file is damaged")
@@ -39,6 +44,7 @@ type content struct {
 	Grid      string     `json:"grid"`
 	Confirmed uint32     `json:"confirmed"`
 	Slots     []slot     `json:"slots"`
+	Kept      []byte     `json:"kept,omitempty"`
 }
 
 // Load reads the file in dir. When it or its previous copy is damaged or gone
@@ -84,11 +90,15 @@ func (f *File) Save(d durable.Disk, dir string) error {
 
 // Encode returns the file as it stands on disk.
 func (f *File) Encode() ([]byte, error) {
-	inner, err := json.Marshal(content{f.node, f.grid, f.confirmed, f.slots})
+	inner, err := json.Marshal(content{f.node, f.grid, f.confirmed, f.slots, f.kept})
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(inner)
+	version := versionPlain
+	if f.NeedsTPM() || f.kept != nil {
+		version = versionTPM
+	}
 	return json.Marshal(envelope{version, hex.EncodeToString(sum[:]), inner})
 }
 
@@ -98,8 +108,8 @@ func Decode(data []byte) (*File, error) {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	if e.Version > version {
-		return nil, fmt.Errorf("%w: %d, this core knows %d", ErrVersion, e.Version, version)
+	if e.Version > versionTPM {
+		return nil, fmt.Errorf("%w: %d, this core knows %d", ErrVersion, e.Version, versionTPM)
 	}
 	sum := sha256.Sum256(e.Content)
 	if hex.EncodeToString(sum[:]) != e.Checksum {
@@ -109,7 +119,7 @@ func Decode(data []byte) (*File, error) {
 	if err := json.Unmarshal(e.Content, &c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	f := &File{node: c.Node, grid: c.Grid, confirmed: c.Confirmed, slots: c.Slots}
+	f := &File{node: c.Node, grid: c.Grid, confirmed: c.Confirmed, slots: c.Slots, kept: c.Kept}
 	return f, f.check()
 }
 
@@ -121,6 +131,9 @@ func (f *File) check() error {
 	for i, s := range f.slots {
 		if len(s.DiskShare) != ShareSize || f.find(s.Kind, s.Generation) != i || !slices.Contains([]Kind{KindUnlock, KindRecovery}, s.Kind) {
 			return fmt.Errorf("%w: slot %d makes no sense", ErrDamaged, i)
+		}
+		if s.TPM && (s.Kind != KindUnlock || f.kept == nil) {
+			return fmt.Errorf("%w: slot %d needs a TPM, which makes no sense", ErrDamaged, i)
 		}
 	}
 	return nil

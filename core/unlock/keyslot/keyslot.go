@@ -7,7 +7,7 @@
 // generation only, and that a damaged file is noticed and mended from the
 // previous copy. It is not the volume, and it never holds a key in clear.
 //
-//	KEK      = HKDF-SHA256(secret: disk share ‖ share, info: "g8os keyslot v1" node kind generation)
+//	KEK      = HKDF-SHA256(secret: disk share ‖ share [‖ TPM share], info: "g8os keyslot v1" node kind generation [tpm])
 //	wrapped  = AES-256-GCM(KEK, password, associated data: info)
 package keyslot
 
@@ -36,6 +36,7 @@ const nonceSize = 12
 var (
 	ErrKey  = errors.New("key does not open the slot")
 	ErrSlot = errors.New("no such key slot")
+	ErrTPM  = errors.New("the slot needs the share that the machine's TPM keeps, and that is not there")
 	ErrLast = errors.New("is the last key slot of the AC, without it the node cannot boot")
 )
 
@@ -53,18 +54,23 @@ type slot struct {
 	Kind       Kind   `json:"kind"`
 	Generation uint32 `json:"generation"` // 0 in a recovery slot
 	DiskShare  []byte `json:"disk_share"`
-	Wrapped    []byte `json:"wrapped"` // nonce first
+	Wrapped    []byte `json:"wrapped"`       // nonce first
+	TPM        bool   `json:"tpm,omitempty"` // the TPM's share is in its key
 }
 
 // File is a key-slot file in memory.
 type File struct {
 	// Rand is where disk shares and nonces come from; nil: crypto/rand.
 	Rand io.Reader
+	// TPM is what the machine's TPM keeps; nil: nothing. With it, the AC's slots
+	// are made so that they do not open without.
+	TPM *TPM
 
 	node      api.NodeID
 	grid      string
 	confirmed uint32
 	slots     []slot // by kind and generation
+	kept      []byte // what the TPM keeps, wrapped with the password
 }
 
 // New returns a file without slots for a node of a grid.
@@ -89,7 +95,10 @@ func (f *File) AddUnlock(generation uint32, share, password api.Secret) error {
 	if generation == 0 {
 		return fmt.Errorf("add key slot: generation is 0, want 1 or more")
 	}
-	return f.add(slot{Kind: KindUnlock, Generation: generation}, share, password)
+	if err := f.keep(password); err != nil {
+		return fmt.Errorf("add key slot: %w", err)
+	}
+	return f.add(slot{Kind: KindUnlock, Generation: generation, TPM: f.TPM != nil}, share, password)
 }
 
 // AddRecovery wraps the password for the operator's key.
@@ -143,14 +152,9 @@ func (f *File) find(k Kind, generation uint32) int {
 }
 
 func (f *File) add(s slot, share, password api.Secret) error {
-	source := f.Rand
-	if source == nil {
-		source = rand.Reader
-	}
 	s.DiskShare = make([]byte, ShareSize)
 	nonce := make([]byte, nonceSize)
-	_, err1 := io.ReadFull(source, s.DiskShare)
-	_, err2 := io.ReadFull(source, nonce)
+	err1, err2 := f.random(s.DiskShare), f.random(nonce)
 	aead, info, err := f.aead(s, share)
 	if err := errors.Join(err1, err2, err); err != nil {
 		return fmt.Errorf("add %s slot, generation %d: %w", s.Kind, s.Generation, err)
@@ -164,6 +168,16 @@ func (f *File) add(s slot, share, password api.Secret) error {
 	return nil
 }
 
+// random fills b.
+func (f *File) random(b []byte) error {
+	source := f.Rand
+	if source == nil {
+		source = rand.Reader
+	}
+	_, err := io.ReadFull(source, b)
+	return err
+}
+
 func (f *File) open(k Kind, generation uint32, share api.Secret) (api.Secret, error) {
 	i := f.find(k, generation)
 	if i < 0 {
@@ -173,15 +187,23 @@ func (f *File) open(k Kind, generation uint32, share api.Secret) (api.Secret, er
 	if err != nil {
 		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, err)
 	}
-	wrapped := f.slots[i].Wrapped
-	if len(wrapped) < nonceSize {
-		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, ErrKey)
-	}
-	password, err := aead.Open(nil, wrapped[:nonceSize], wrapped[nonceSize:], info)
+	password, err := unwrap(aead, f.slots[i].Wrapped, info)
 	if err != nil {
-		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, ErrKey)
+		return nil, fmt.Errorf("open %s slot, generation %d: %w", k, generation, err)
 	}
 	return password, nil
+}
+
+// unwrap opens what begins with its nonce.
+func unwrap(aead cipher.AEAD, wrapped, info []byte) (api.Secret, error) {
+	if len(wrapped) < nonceSize {
+		return nil, ErrKey
+	}
+	secret, err := aead.Open(nil, wrapped[:nonceSize], wrapped[nonceSize:], info)
+	if err != nil {
+		return nil, ErrKey
+	}
+	return secret, nil
 }
 
 // aead makes the cipher of one slot, and what it is bound to. No two slots
@@ -192,7 +214,19 @@ func (f *File) aead(s slot, share api.Secret) (cipher.AEAD, []byte, error) {
 	}
 	info := fmt.Sprintf("g8os keyslot v1\x00%s\x00%s\x00%d", f.node, s.Kind, s.Generation)
 	secret := slices.Concat(s.DiskShare, share)
+	if s.TPM {
+		if f.TPM == nil || len(f.TPM.Share) != ShareSize {
+			return nil, nil, ErrTPM
+		}
+		info += "\x00tpm"
+		secret = slices.Concat(secret, f.TPM.Share)
+	}
 	defer clear(secret)
+	return cipherOf(secret, info)
+}
+
+// cipherOf makes the cipher of one secret and one use of it.
+func cipherOf(secret []byte, info string) (cipher.AEAD, []byte, error) {
 	kek, err := hkdf.Key(sha256.New, secret, nil, info, ShareSize)
 	if err != nil {
 		return nil, nil, err

@@ -155,7 +155,7 @@ func TestBothCopiesDamagedIsNotAMissingFile(t *testing.T) {
 }
 
 func TestNewerVersionIsNotCalledDamaged(t *testing.T) {
-	if _, err := Decode([]byte(`{"version":2,"checksum":"","content":{}}`)); !errors.Is(err, ErrVersion) {
+	if _, err := Decode([]byte(`{"version":3,"checksum":"","content":{}}`)); !errors.Is(err, ErrVersion) {
 		t.Fatal(err)
 	}
 }
