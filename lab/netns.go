@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/g8os/g8os/core/unlock/tpm"
 	"github.com/g8os/g8os/lab/fabric"
 	"github.com/g8os/g8os/lab/machine"
 )
@@ -52,7 +53,15 @@ func (b netnsBody) start(ctx context.Context, skew time.Duration) error {
 	if skew != 0 {
 		clock = fmt.Sprintf("own:%+ds", int64(skew/time.Second))
 	}
-	return m.Start(ctx, machine.Job{Name: coreJob, Argv: []string{"g8os_core", "run", "--clock", clock}, Log: b.Name() + ".log"})
+	return m.Start(ctx, machine.Job{Name: coreJob, Argv: []string{"g8os_core", "run", "--clock", clock}, Env: []string{b.tpmEnv()}, Log: b.Name() + ".log"})
+}
+
+// tpmEnv tells g8os_core where its TPM is: never the host's.
+func (b netnsBody) tpmEnv() string {
+	if b.plan.TPM {
+		return "G8OS_TPM=" + tpmSocket
+	}
+	return "G8OS_TPM=" + tpm.None
 }
 
 func (b netnsBody) core(ctx context.Context) (machine.State, error) {
@@ -91,7 +100,10 @@ func (b netnsBody) enter(argv []string, _ bool, prepare func(*exec.Cmd)) (*exec.
 	if err != nil {
 		return nil, err
 	}
-	return m.Enter(argv, prepare)
+	return m.Enter(argv, func(c *exec.Cmd) {
+		c.Env = append(c.Env, b.tpmEnv())
+		prepare(c)
+	})
 }
 
 func (b netnsBody) setCarrier(ctx context.Context, p fabric.Port, on bool) error {

@@ -29,6 +29,11 @@ func (l *Lab) spec(m topology.Machine) (machine.Spec, error) {
 		Control: l.machineDir(m.Name) + "/control", LogDir: l.LogDir(), IPv6: l.st.Plan.IPv6,
 	}
 	if isVM(m) { // QEMU sees the host's files, and no NIC
+		if m.TPM {
+			if err := os.MkdirAll(l.tpmDir(m.Name), 0o755); err != nil {
+				return s, err
+			}
+		}
 		s.Relay = &machine.Relay{Channel: l.vmDir(m.Name).Channel(), Core: l.Node(m.Name).Socket(), Exec: l.execSocket(m.Name)}
 		return s, os.MkdirAll(filepath.Dir(s.Relay.Core), 0o755)
 	}
@@ -47,7 +52,7 @@ func (l *Lab) spec(m topology.Machine) (machine.Spec, error) {
 		s.Forwards = []string{fmt.Sprintf("127.0.0.1:%d", api.Port)}
 	}
 	if node {
-		fs, err := l.nodeFS(m.Name)
+		fs, err := l.nodeFS(m.Name, m.TPM)
 		if err != nil {
 			return s, err
 		}
@@ -58,7 +63,7 @@ func (l *Lab) spec(m topology.Machine) (machine.Spec, error) {
 
 // nodeFS empties a node's volatile directories, as a power cut does, and makes
 // those that are missing.
-func (l *Lab) nodeFS(name string) (*machine.NodeFS, error) {
+func (l *Lab) nodeFS(name string, tpm bool) (*machine.NodeFS, error) {
 	dir := l.machineDir(name)
 	fs := &machine.NodeFS{
 		Scratch: filepath.Join(dir, "scratch"), Run: filepath.Join(dir, "run"), VarLog: filepath.Join(dir, "log"),
@@ -69,7 +74,12 @@ func (l *Lab) nodeFS(name string) (*machine.NodeFS, error) {
 			return nil, err
 		}
 	}
-	for _, d := range []string{fs.Scratch, fs.Run, filepath.Join(fs.VarLog, "g8os"), fs.Disk} {
+	dirs := []string{fs.Scratch, fs.Run, filepath.Join(fs.VarLog, "g8os"), fs.Disk}
+	if tpm {
+		fs.TPM = l.tpmDir(name)
+		dirs = append(dirs, fs.TPM, filepath.Join(fs.Run, filepath.Base(machine.TPMDir)))
+	}
+	for _, d := range dirs {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, err
 		}

@@ -282,6 +282,9 @@ func (l *Lab) boot(ctx context.Context, m topology.Machine, mk *machine.Maker) e
 	if err := l.rec.Note(record.Event{Time: now(), Kind: "boot", Machine: m.Name}); err != nil {
 		return err
 	}
+	if err := l.startTPM(ctx, m, up); err != nil {
+		return errors.Join(err, up.PowerOff(context.WithoutCancel(ctx)))
+	}
 	if !isVM(m) {
 		return nil
 	}

@@ -101,7 +101,11 @@ func (b vmBody) spec(ctx context.Context) (vm.Spec, error) {
 		boot := args.Kernel{Image: img.Kernel(), Initrd: img.Initramfs(), Append: want.Append}
 		s.Machine = vm.Machine(verdict.Accel, want.Memory, want.CPUs, boot)
 	}
-	if s.Machine.Kernel != nil && !want.Cold && !l.st.Cold {
+	// A template is made without a TPM, and a chip cannot be plugged in later: a
+	// machine that has one boots.
+	if b.plan.TPM {
+		s.Machine.TPM = l.tpmControl(b.Name())
+	} else if s.Machine.Kernel != nil && !want.Cold && !l.st.Cold {
 		if s.Template, err = l.template(ctx, cache, s.Machine); err != nil {
 			return s, err
 		}

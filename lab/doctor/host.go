@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/g8os/g8os/lab/swtpm"
 )
 
 // hostChecks look at the machine as it is.
@@ -18,6 +20,7 @@ func hostChecks(o Options) []check {
 	return []check{
 		{"memory", true, time.Second, "a lab of netns nodes takes 200 MiB and 40 a node", memory},
 		{"disk", true, time.Second, "make room, or set XDG_CACHE_HOME to a larger file system", func(context.Context) (string, error) { return room(o.Cache) }},
+		{"tpm", false, 20 * time.Second, "install swtpm (ci/install vm does it); without it no node can have a TPM (tpm: true)", swtpm.Try},
 		{"docker", false, 5 * time.Second, "no lab needs it; nodes of fidelity vm have their own", docker},
 	}
 }

@@ -63,12 +63,16 @@ type Spec struct {
 
 // NodeFS is what lies under a node: directories of the host, all of which must exist.
 type NodeFS struct {
-	Scratch string `json:"scratch"` // an empty directory; the node's volatile files are mounted over it
-	Disk    string `json:"disk"`    // becomes /etc/g8os; survives a power cut
-	Run     string `json:"run"`     // becomes /run
-	VarLog  string `json:"var_log"` // becomes /var/log
-	Bin     string `json:"bin"`     // comes first in /usr/local/bin
+	Scratch string `json:"scratch"`       // an empty directory; the node's volatile files are mounted over it
+	Disk    string `json:"disk"`          // becomes /etc/g8os; survives a power cut
+	Run     string `json:"run"`           // becomes /run
+	VarLog  string `json:"var_log"`       // becomes /var/log
+	Bin     string `json:"bin"`           // comes first in /usr/local/bin
+	TPM     string `json:"tpm,omitempty"` // becomes TPMDir: the state of the node's TPM; empty: it has none
 }
+
+// TPMDir is where a node sees its TPM.
+const TPMDir = "/run/tpm"
 
 // NIC is an interface inside the machine.
 type NIC struct {

@@ -59,6 +59,11 @@ func TestMachineTools(t *testing.T) {
 	if err := checkTools("vm", direct.tools(), nothing); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+	chip := Lab{Nodes: []topology.Machine{{Fidelity: topology.NetNS, TPM: true}}}
+	want = "missing: swtpm; install swtpm (ci/install vm does it)"
+	if err := checkTools("vm", chip.tools(), nothing); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
 	stick := Lab{Nodes: machines(1, topology.VM{Boot: "usb", Firmware: "uefi"})}
 	err := checkTools("vm", stick.tools(), func(what string) bool { return !strings.Contains(what, "OVMF") })
 	want = "missing: /usr/share/OVMF/OVMF_CODE_4M.fd, /usr/share/OVMF/OVMF_VARS_4M.fd; install ovmf (ci/install vm does it)"

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/g8os/g8os/lab/swtpm"
 	"github.com/g8os/g8os/lab/topology"
 	"github.com/g8os/g8os/lab/vm/disk"
 )
@@ -36,14 +38,18 @@ func virtual(m topology.Machine) bool { return m.Fidelity == topology.Virtual }
 
 func (l Lab) tools() []tool {
 	var all []tool
+	if slices.ContainsFunc(l.Nodes, func(m topology.Machine) bool { return m.TPM }) {
+		all = append(all, tool{swtpm.Program, "swtpm"})
+	}
 	for _, n := range l.Nodes {
 		if virtual(n) {
-			all = machineTools
+			all = slices.Concat(all, machineTools)
+			break
 		}
 	}
 	for _, n := range l.Nodes {
 		if virtual(n) && n.VM.Firmware == "uefi" {
-			return append(all[:len(all):len(all)], firmware...)
+			return slices.Concat(all, firmware)
 		}
 	}
 	return all
@@ -51,7 +57,7 @@ func (l Lab) tools() []tool {
 
 // clones reports whether a machine is to be the clone of a template.
 func (l Lab) clones(m topology.Machine) bool {
-	return virtual(m) && !l.Cold && !m.VM.Cold && m.VM.Boot == "kernel"
+	return virtual(m) && !l.Cold && !m.TPM && !m.VM.Cold && m.VM.Boot == "kernel"
 }
 
 // memory is what a node takes.

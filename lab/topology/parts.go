@@ -95,9 +95,10 @@ func (r *reader) group(key string, n *yaml.Node) Group {
 		"fidelity": r.text(&g.Fidelity, "netns or vm"),
 		"vm":       func(key string, n *yaml.Node) { g.VM = r.vm(key, n) },
 		"nics":     r.list(func(key string, n *yaml.Node) { g.NICs = append(g.NICs, r.nic(key, n)) }),
+		"tpm":      r.flag(&g.TPM),
 		"net_toml": r.text(&g.NetTOML, "the text of a net.toml"),
 		"clock":    r.text(&g.Clock, "a duration such as -48h"),
-	}, "name, count, fidelity, vm, nics, net_toml, clock")
+	}, "name, count, fidelity, vm, tpm, nics, net_toml, clock")
 	return g
 }
 

@@ -30,6 +30,7 @@ type Machine struct {
 	Fidelity string        `json:"fidelity,omitempty"`
 	VM       *VM           `json:"vm,omitempty"` // of a node of fidelity vm
 	Ports    []Port        `json:"ports"`
+	TPM      bool          `json:"tpm,omitempty"`
 	NetTOML  string        `json:"net_toml,omitempty"`
 	Clock    time.Duration `json:"clock,omitempty"`
 	AC       *AC           `json:"ac,omitempty"`
@@ -164,7 +165,7 @@ func (t *Topology) node(lab string, g Group, i int, used map[netip.Addr]string) 
 		name = fmt.Sprintf("%s-%d", g.Name, i+1)
 	}
 	clock, _ := time.ParseDuration(g.Clock) // checked when read; empty is 0
-	m := Machine{Name: name, Fidelity: g.Fidelity, NetTOML: g.NetTOML, Clock: clock}
+	m := Machine{Name: name, Fidelity: g.Fidelity, TPM: g.TPM, NetTOML: g.NetTOML, Clock: clock}
 	if g.Fidelity == Virtual {
 		m.VM = &g.VM
 	}

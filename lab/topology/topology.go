@@ -85,6 +85,7 @@ type Group struct {
 	VM       VM     `yaml:"vm"`       // what the machine is, at fidelity vm
 	NICs     []NIC  `yaml:"nics"`
 	NetTOML  string `yaml:"net_toml"` // the whole net.toml instead of the derived one
+	TPM      bool   `yaml:"tpm"`      // each has a TPM 2.0 of its own (swtpm); a vm boots then instead of being a clone
 	Clock    string `yaml:"clock"`    // how far the nodes' clocks are off, for example -48h
 
 	line    int

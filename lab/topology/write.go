@@ -40,6 +40,7 @@ type (
 		Fidelity string              `yaml:"fidelity"`
 		NICs     []map[string]string `yaml:"nics,flow"`
 		VM       *writtenVM          `yaml:"vm,omitempty"`
+		TPM      bool                `yaml:"tpm,omitempty"`
 		NetTOML  string              `yaml:"net_toml,omitempty"`
 		Clock    string              `yaml:"clock,omitempty"`
 	}
@@ -107,7 +108,7 @@ func writeAC(m Machine) writtenAC {
 }
 
 func writeNode(m Machine) writtenNode {
-	w := writtenNode{Name: m.Name, Fidelity: m.Fidelity, NetTOML: m.NetTOML}
+	w := writtenNode{Name: m.Name, Fidelity: m.Fidelity, TPM: m.TPM, NetTOML: m.NetTOML}
 	for _, q := range m.Ports {
 		w.NICs = append(w.NICs, writePort(q, true))
 	}

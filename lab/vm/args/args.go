@@ -51,6 +51,8 @@ type Spec struct {
 	// Warm is what the guest of a template runs in a shell before it is copied. It
 	// is no word of the command line.
 	Warm string
+	// TPM is the control socket of a swtpm that is the machine's TPM; "": it has none.
+	TPM string
 	// Incoming waits for the state of a template (migrate-incoming).
 	Incoming bool
 	// NoChannel leaves the port of the guest channel out.
@@ -118,7 +120,7 @@ func (s Spec) Check() error {
 	if k := s.Kernel; k != nil && (!filepath.IsAbs(k.Image) || !filepath.IsAbs(k.Initrd)) {
 		bad("kernel %s and initrd %s: need absolute paths", k.Image, k.Initrd)
 	}
-	for _, path := range s.Dir.Sockets() {
+	for _, path := range append(s.Dir.Sockets(), s.TPM) {
 		if len(path) > maxSocket {
 			bad("socket %s: %d bytes long, a unix socket's path has at most %d", path, len(path), maxSocket)
 			break
@@ -159,6 +161,9 @@ func (s Spec) Args() []string {
 	a.memory(s)
 	a.sockets(s)
 	a.devices(s)
+	if s.TPM != "" {
+		a.add("-chardev", "socket,id=tpm,path="+escape(s.TPM), "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0")
+	}
 	if s.Kernel != nil {
 		a.add("-kernel", s.Kernel.Image, "-initrd", s.Kernel.Initrd, "-append", s.Kernel.Append)
 	}
