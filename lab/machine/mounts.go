@@ -49,7 +49,7 @@ func mountNode(hostname string, fs NodeFS) error {
 	if err := mount("tmpfs", scratch, "tmpfs", 0, "mode=0755"); err != nil {
 		return err
 	}
-	for _, d := range []string{"etc", "work", "bin", "disk", "run", "log", "tpm"} {
+	for _, d := range []string{"etc", "work", "bin", "disk", "run", "log"} {
 		if err := os.Mkdir(filepath.Join(scratch, d), 0o755); err != nil {
 			return err
 		}
@@ -57,11 +57,13 @@ func mountNode(hostname string, fs NodeFS) error {
 	in := func(d string) string { return filepath.Join(scratch, d) }
 	// Everything reached by a path of the host is bound here first: the mounts
 	// below may hide it.
-	for _, b := range [][2]string{{fs.Disk, in("disk")}, {fs.Run, in("run")}, {fs.VarLog, in("log")}, {fs.Bin, in("bin")}, {fs.TPM, in("tpm")}} {
-		if b[0] == "" {
-			continue
-		}
+	for _, b := range [][2]string{{fs.Disk, in("disk")}, {fs.Run, in("run")}, {fs.VarLog, in("log")}, {fs.Bin, in("bin")}} {
 		if err := bind(b[0], b[1]); err != nil {
+			return err
+		}
+	}
+	if fs.TPM != "" { // it goes along when the folder around it becomes /run
+		if err := bind(fs.TPM, filepath.Join(in("run"), filepath.Base(TPMDir))); err != nil {
 			return err
 		}
 	}
@@ -77,11 +79,6 @@ func mountNode(hostname string, fs NodeFS) error {
 	}
 	for _, b := range [][2]string{{in("disk"), "/etc/g8os"}, {in("log"), "/var/log"}, {in("run"), "/run"}} {
 		if err := bind(b[0], b[1]); err != nil {
-			return err
-		}
-	}
-	if fs.TPM != "" {
-		if err := bind(in("tpm"), TPMDir); err != nil {
 			return err
 		}
 	}
@@ -120,7 +117,7 @@ func mount(source, target, kind string, flags uintptr, data string) error {
 }
 
 func bind(from, to string) error {
-	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(from, to, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("bind %s on %s: %w", from, to, err)
 	}
 	return nil
