@@ -13,6 +13,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/internal/carrier"
 )
 
 // maxOutbox bounds the frames that wait to be written to one node.
@@ -34,6 +35,7 @@ type session struct {
 	outbox  []api.Frame
 	writing bool
 	closed  bool
+	mux     *carrier.Mux // of channels; nil until there is one
 }
 
 // read takes messages until the session ends, and returns the status with
@@ -41,6 +43,9 @@ type session struct {
 func (s *session) read() websocket.StatusCode {
 	for {
 		f, err := s.receive()
+		if err == nil && f.Type == "" { // a part of a channel
+			continue
+		}
 		if err != nil && !errors.Is(err, dispatch.ErrFrame) {
 			return websocket.CloseStatus(err)
 		}
@@ -57,7 +62,8 @@ func (s *session) read() websocket.StatusCode {
 // them, in the size that it has.
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// receive reads one message. Its error wraps dispatch.ErrFrame when that is no
+// receive reads one message; one that belongs to channels is no frame and goes
+// there. Its error wraps dispatch.ErrFrame when that is no
 // frame; any other is the end of the connection.
 func (s *session) receive() (api.Frame, error) {
 	kind, r, err := s.conn.Reader(context.Background())
@@ -72,6 +78,9 @@ func (s *session) receive() (api.Frame, error) {
 	}
 	if kind == websocket.MessageText {
 		return dispatch.DecodeFrame(buf.Bytes())
+	}
+	if b := buf.Bytes(); len(b) > 0 && b[0] == api.WireMux {
+		return api.Frame{}, s.carried(bytes.Clone(b[1:]))
 	}
 	f, err := dispatch.DecodeBinary(buf.Bytes())
 	f.Data = bytes.Clone(f.Data)
@@ -88,7 +97,7 @@ func (s *session) send(f api.Frame) {
 	}
 	if len(s.outbox) >= maxOutbox {
 		s.closed = true
-		go func() { _ = s.conn.CloseNow() }()
+		go func() { _ = s.conn.CloseNow() }() // which ends the reader, and that the rest
 		return
 	}
 	s.outbox = append(s.outbox, f)
@@ -122,6 +131,10 @@ func (s *session) writeFrame(f api.Frame) error {
 	if err != nil {
 		return err
 	}
+	return s.transmit(websocket.MessageText, message)
+}
+
+func (s *session) transmit(kind websocket.MessageType, message []byte) error {
 	if s.hub.faulty(fault.Slow, s.node) {
 		time.Sleep(fault.SlowDelay)
 	}
@@ -130,7 +143,7 @@ func (s *session) writeFrame(f api.Frame) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.hub.opt.Timing.Write)
 	defer cancel()
-	return s.conn.Write(ctx, websocket.MessageText, message)
+	return s.conn.Write(ctx, kind, message)
 }
 
 // close tells the peer why and ends the session, without waiting for it.
@@ -152,5 +165,8 @@ func (s *session) stop() bool {
 	defer s.mu.Unlock()
 	was := s.closed
 	s.closed = true
+	if s.mux != nil {
+		s.mux.End()
+	}
 	return !was
 }

@@ -51,7 +51,7 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, job string, b
 	q := r.URL.Query()
 	q.Set("job", job)
 	for _, p := range s.opt.Cluster.Others() {
-		target := strings.TrimSuffix(p.URL, "/") + r.URL.EscapedPath() + "?" + q.Encode()
+		target := peerURL(p.URL, r.URL) + "?" + q.Encode()
 		res, err := s.askPeer(r.Context(), http.MethodPost, target, actor, text)
 		if err != nil {
 			s.opt.Log.Debug("relay failed", "ac", p.Name, "error", err)
@@ -67,6 +67,9 @@ func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, job string, b
 	}
 	return false
 }
+
+// peerURL is a path of ours at another AC.
+func peerURL(base string, u *url.URL) string { return strings.TrimSuffix(base, "/") + u.EscapedPath() }
 
 // askPeer asks another AC. The answer may go on for as long as ctx.
 func (s *Server) askPeer(ctx context.Context, method, target string, actor api.Identity, body []byte) (*http.Response, error) {

@@ -78,6 +78,7 @@ func (s *Server) operatorRoutes() []route {
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathNodeRoles, operator, s.roles},
 		{"POST " + api.PathExec, viewer, s.exec}, // for builtins that change nothing; else operator
+		{"GET " + api.PathChannel, operator, s.channel},
 		{"POST " + api.PathRetire, admin, s.change(r.Retire)},
 		{"POST " + api.PathQuarantine, admin, s.change(s.quarantine)},
 		{"POST " + api.PathRelease, admin, s.change(r.Release)},

@@ -103,6 +103,7 @@ type Server struct {
 	last *measured.Table // what nodes measured
 	http *http.Server
 
+	channels channels
 	deciding chan struct{} // one token for each request that waits for the registry
 }
 
@@ -180,6 +181,7 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.http.Serve(s.gate)
 	wg.Wait()
 	s.gate.closeAll()
+	s.channels.close()
 	if errors.Is(err, http.ErrServerClosed) || ctx.Err() != nil {
 		return nil
 	}

@@ -22,12 +22,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/internal/carrier"
 )
 
 // ErrDistrusted is wrapped when the AC does not accept our client certificate.
@@ -50,10 +52,11 @@ type Connection interface {
 	Close()
 }
 
-// Options of a session. All fields but Rotate, Metrics and Clock must be set.
+// Options of a session. All fields but Channel, Rotate, Metrics and Clock must be set.
 type Options struct {
 	Jobs     *Jobs
-	Rotate   func(api.Rotate) api.Rotate // replaces a key and says how that went; it may take its time
+	Channel  func(context.Context, net.Conn) // serves a stream that the AC opened, until ctx ends; nil: there are none
+	Rotate   func(api.Rotate) api.Rotate     // replaces a key and says how that went; it may take its time
 	Where    func() api.Whereabouts
 	Settings func(api.Settings)
 	Metrics  func() *api.Metrics // what was measured last; nil: nothing
@@ -72,6 +75,7 @@ type Session struct {
 	done   chan struct{}
 	err    error // after done
 	pulse  chan uint64
+	mux    atomic.Pointer[carrier.Mux] // of channels; nil until there is one
 }
 
 // Open begins a session over conn and owns conn from then on. ctx bounds the
@@ -150,6 +154,7 @@ func (s *Session) run(ctx context.Context) {
 	}
 	<-ctx.Done()
 	s.opt.Jobs.detach(s.number)
+	s.endChannels((*carrier.Mux).End)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		s.err = sorted(cause)
 		_ = s.ws.CloseNow()
@@ -159,6 +164,7 @@ func (s *Session) run(ctx context.Context) {
 	for range parts {
 		<-ends
 	}
+	s.endChannels((*carrier.Mux).Close)
 }
 
 // read takes the AC's frames. It reads until the connection ends by itself or
@@ -166,9 +172,15 @@ func (s *Session) run(ctx context.Context) {
 // closing handshake.
 func (s *Session) read(context.Context) error {
 	for {
-		_, message, err := s.ws.Read(context.Background())
+		kind, message, err := s.ws.Read(context.Background())
 		if err != nil {
 			return fmt.Errorf("session: %w", err)
+		}
+		if kind == websocket.MessageBinary {
+			if err := s.channels(message); err != nil {
+				return fmt.Errorf("session: %w", err)
+			}
+			continue
 		}
 		var f api.Frame
 		if err := json.Unmarshal(message, &f); err != nil {

@@ -30,6 +30,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/channel"
 	"github.com/g8os/g8os/core/clock"
 	"github.com/g8os/g8os/core/local"
 	"github.com/g8os/g8os/core/managed"
@@ -66,6 +67,7 @@ type Node struct {
 	sockets map[string]*sockets
 	keys    *keys
 	jobs    *managed.Jobs
+	channel *channel.Server
 	monitor *monitor.Monitor
 	sshd    *ssh.Server
 	links   *links.Links
@@ -132,6 +134,7 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		reload:  make(chan struct{}, 1),
 	}
 	n.jobs = managed.NewJobs(opt.Log, n.builtins())
+	n.channel = &channel.Server{Log: opt.Log}
 	n.machine = boot.New(boot.Config{
 		Hostname: hostname, Seed: randomSeed(), LastFallback: readFallback(opt.Dir),
 		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,

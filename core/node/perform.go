@@ -112,7 +112,7 @@ func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, 
 	where := p.Where(boot.PhaseManaged)
 	return managed.Open(ctx, conn, managed.Options{
 		Jobs: n.jobs, Settings: n.keys.settle, Rotate: func(r api.Rotate) api.Rotate { return n.rotate(p, r) }, Timing: managed.DefaultTiming, Log: n.opt.Log,
-		Where: func() api.Whereabouts { return where }, Metrics: n.monitor.Metrics, Clock: n.compareClock,
+		Where: func() api.Whereabouts { return where }, Metrics: n.monitor.Metrics, Clock: n.compareClock, Channel: n.channel.Serve,
 	})
 }
 

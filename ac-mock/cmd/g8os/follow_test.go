@@ -43,7 +43,7 @@ func TestFollowOutlivesTheAC(t *testing.T) {
 	var errs strings.Builder
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"--context", path, "audit", "--follow", "-o", "json"}, environment{in, &errs, func(string) string { return "" }})
+		ended <- run(ctx, []string{"--context", path, "audit", "--follow", "-o", "json"}, environment{stdout: in, stderr: &errs, getenv: func(string) string { return "" }})
 	}()
 	lines := bufio.NewScanner(out)
 	for _, want := range []string{`"action":"one"`, `"action":"two"`} {

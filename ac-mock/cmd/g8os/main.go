@@ -30,11 +30,12 @@ looked for in ~/.config/g8os and /run/g8os/contexts (where the lab puts its own)
 NODE is a node's id, MAC address or host name.
 
 Exit status: 0 done; 1 the AC did not do it; 2 wrong usage; 3 no usable context,
-or no AC could be reached; 130 interrupted. "exec" exits as the command did; 127
-if there is no such program, 255 if nobody knows how it ended.
+or no AC could be reached; 130 interrupted. "exec" and "shell" exit as the command
+did; 127 if there is no such program, 255 if nobody knows how it ended.
 
   g8os nodes --watch
   g8os exec office-1 -- uname -a
+  g8os shell office-1
   g8os node approve office-1
   g8os top --watch
   g8os fault arm outage --for 1m
@@ -54,12 +55,13 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env := environment{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	env := environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	os.Exit(run(ctx, os.Args[1:], env)) //nolint:gocritic // nothing is left to be undone
 }
 
 // environment is what a command may touch of the world.
 type environment struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
@@ -70,6 +72,7 @@ type cli struct {
 	Nodes    nodesCmd    `cmd:"" help:"List the nodes."`
 	Node     nodeCmd     `cmd:"" help:"Show or change one node."`
 	Exec     execCmd     `cmd:"" help:"Run a command on a node; its output comes live, its exit status is ours."`
+	Shell    shellCmd    `cmd:"" help:"Open a shell on a node, or run a program there with a terminal."`
 	Facts    factsCmd    `cmd:"" help:"What a node is: hardware, kernel, disks, networks, versions."`
 	Top      topCmd      `cmd:"" help:"What uses the nodes, or one node."`
 	Audit    auditCmd    `cmd:"" help:"List or verify what was decided about keys, certificates and nodes, and why."`

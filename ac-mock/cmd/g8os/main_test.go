@@ -60,7 +60,7 @@ func ac(t *testing.T) http.Handler {
 func try(t *testing.T, path string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), append([]string{"--context", path}, args...), environment{&out, &errs, func(string) string { return "" }})
+	code = run(t.Context(), append([]string{"--context", path}, args...), environment{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }})
 	return code, out.String(), errs.String()
 }
 
@@ -140,7 +140,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-begun; cancel() }()
 	var out, errs bytes.Buffer
-	code := run(ctx, []string{"--context", path, "exec", "n1", "--", "sleep"}, environment{&out, &errs, func(string) string { return "" }})
+	code := run(ctx, []string{"--context", path, "exec", "n1", "--", "sleep"}, environment{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }})
 	if code != exitInterrupted || !strings.Contains(errs.String(), "is being stopped") {
 		t.Errorf("exit %d, %q", code, &errs)
 	}
@@ -158,7 +158,7 @@ func TestWatchOutlivesTheAC(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; <-asked; cancel() }()
 	var out, errs bytes.Buffer
-	code := run(ctx, []string{"--context", path, "nodes", "--watch"}, environment{&out, &errs, func(string) string { return "" }})
+	code := run(ctx, []string{"--context", path, "nodes", "--watch"}, environment{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }})
 	if code != exitInterrupted || !strings.Contains(out.String(), "n1") || !strings.Contains(errs.String(), "the AC was lost: EOF; trying again until Ctrl-C") {
 		t.Errorf("exit %d\n%s\n%s", code, &out, &errs)
 	}
