@@ -27,6 +27,7 @@ var Pure = []string{
 	"ac-mock/enrol",
 	"ac-mock/fallback/claim",
 	"ac-mock/hub/dispatch",
+	"ac-mock/jobs/schedule/due",
 	"ac-mock/rotate",
 	"lab/actor/dhcp/decide",
 	"lab/impair/link",

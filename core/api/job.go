@@ -107,15 +107,26 @@ type JobEvent struct {
 
 // Schedule is a job that recurs.
 type Schedule struct {
-	Name    string     `json:"name"`
+	Name    string     `json:"name"` // 1 to 40 of a-z, 0-9 and -; when it is made, empty: after the command
 	Cron    string     `json:"cron"` // five fields (crontab(5)), or @every DURATION, @daily, …; in UTC
 	Request JobRequest `json:"request"`
+	Overlap Overlap    `json:"overlap,omitempty"` // what becomes of a tick while the job of the one before runs
 	By      string     `json:"by,omitempty"`
 	Created time.Time  `json:"created,omitzero"`
 	Next    time.Time  `json:"next,omitzero"`
-	Last    *time.Time `json:"last,omitempty"`
-	LastJob string     `json:"last_job,omitempty"`
+	Last    *time.Time `json:"last,omitempty"`     // the last tick for which a job was made
+	LastJob string     `json:"last_job,omitempty"` // that job: NAME-TICK, in seconds since 1970
+	Note    string     `json:"note,omitempty"`     // the last time a tick had no job, and why
 }
+
+// Overlap is what becomes of a tick while the job of the one before still runs.
+type Overlap string
+
+// What there is to choose from; empty is OverlapSkip.
+const (
+	OverlapSkip  Overlap = "skip"  // no job is made for it
+	OverlapQueue Overlap = "queue" // each node runs it after the one before
+)
 
 // RolesRequest changes the roles of a node: what it is for, as jobs name it.
 type RolesRequest struct {
