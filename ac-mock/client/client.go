@@ -23,10 +23,15 @@ import (
 
 const dialTimeout = 5 * time.Second
 
+// keepAlive finds out within half a minute that an AC is gone that could not say
+// so, also when nothing is to be heard from it for long.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
+
 // Client speaks to the ACs of a context. It may be used concurrently.
 type Client struct {
 	bases []string
 	http  *http.Client
+	own   string
 }
 
 // New makes a Client. It reads the files that the context names, and connects
@@ -44,14 +49,27 @@ func New(c Context) (*Client, error) {
 	if err != nil {
 		return nil, unreadable("the operator's certificate and key: ", err)
 	}
-	return &Client{bases: c.AC, http: &http.Client{Transport: &http.Transport{
+	return &Client{bases: c.AC, own: identity(own), http: &http.Client{Transport: &http.Transport{
 		TLSClientConfig:     tlsConfig(pinned, own),
-		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAliveConfig: keepAlive}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: 4,
 		IdleConnTimeout:     30 * time.Second,
 	}}}, nil
 }
+
+// identity is whom a certificate names; empty when it names nobody.
+func identity(own tls.Certificate) string {
+	id, err := api.ParseIdentity(own.Leaf.URIs)
+	if err != nil {
+		return ""
+	}
+	return id.String()
+}
+
+// Identity is who we are to the ACs, as their audit says it; empty if the
+// certificate does not say.
+func (c *Client) Identity() string { return c.own }
 
 // tlsConfig verifies a server as an AC of the grid, at whatever address it is.
 func tlsConfig(pinned *x509.CertPool, own tls.Certificate) *tls.Config {
@@ -194,11 +212,20 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		}
 		failed = append(failed, err)
 		if sent.Load() && method != http.MethodGet {
-			break // it may have been done
+			return nil, perhaps{unreachable(failed)}
 		}
 	}
 	return nil, unreachable(failed)
 }
+
+// errPerhaps is what an error is when the request may have been carried out.
+var errPerhaps = errors.New("it may have been done")
+
+// perhaps is such an error.
+type perhaps struct{ error }
+
+func (p perhaps) Unwrap() error      { return p.error }
+func (perhaps) Is(target error) bool { return target == errPerhaps }
 
 func unreachable(failed []error) error {
 	err := fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(failed...))

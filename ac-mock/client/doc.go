@@ -45,3 +45,11 @@ func Remedy(err error) string {
 	}
 	return ""
 }
+
+// WithRemedy is an error that knows what can be done about it.
+func WithRemedy(err error, remedy string) error {
+	if remedy == "" {
+		return err
+	}
+	return remedied{err, remedy}
+}
