@@ -172,7 +172,7 @@ type Frame struct {
 	Metrics  *Metrics     `json:"metrics,omitempty"`
 	State    JobState     `json:"state,omitempty"`   // exit: how Job has ended; exec: running if it has begun before
 	Time     *time.Time   `json:"time,omitempty"`    // started, exit: when, by the node's clock; heartbeat: the AC's
-	Dropped  int64        `json:"dropped,omitempty"` // exit: bytes of output that were too many to keep
+	Dropped  int64        `json:"dropped,omitempty"` // exit: bytes of output that were too many to keep; output: so far, all of them before Data
 	Again    bool         `json:"again,omitempty"`   // exit: handed out again after a crash, and not run again
 	Code     int          `json:"code,omitempty"`    // exit code; 128+n after signal n
 	Error    string       `json:"error,omitempty"`   // why a job could not be run

@@ -1,15 +1,11 @@
-// Package managed is a managed node's session with its AC, and the jobs that
-// it runs for it.
+// Package managed is a managed node's session with its AC.
 //
 // It promises: one outgoing connection carries everything; a heartbeat says
 // where the node is, and a session whose heartbeats are not answered is ended;
-// a job that is handed out twice runs once; its output arrives at the AC
-// without gaps or doubles as long as the node runs, whatever becomes of the
-// session meanwhile.
+// what jobs say takes no memory that grows with it.
 //
-// It does not look for an AC (core/boot does) and does not open the connection
-// (core/find does). What a job says is kept in memory until it is acknowledged,
-// not on disk.
+// It does not look for an AC (core/boot does), does not open the connection
+// (core/find does), and runs no jobs (core/jobs does).
 package managed
 
 import (
@@ -28,7 +24,8 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/core/api"
-	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/core/jobs"
+	"github.com/g8os/g8os/core/managed/pulse"
 	"github.com/g8os/g8os/internal/carrier"
 )
 
@@ -54,7 +51,7 @@ type Connection interface {
 
 // Options of a session. All fields but Channel, Rotate, Metrics and Clock must be set.
 type Options struct {
-	Jobs     *Jobs
+	Jobs     *jobs.Jobs
 	Channel  func(context.Context, net.Conn) // serves a stream that the AC opened, until ctx ends; nil: there are none
 	Rotate   func(api.Rotate) api.Rotate     // replaces a key and says how that went; it may take its time
 	Where    func() api.Whereabouts
@@ -92,7 +89,7 @@ func Open(ctx context.Context, conn Connection, o Options) (*Session, error) {
 	ws.SetReadLimit(api.MaxFrame)
 	life, cancel := context.WithCancel(context.Background())
 	s := &Session{opt: o, conn: conn, ws: ws, cancel: cancel, done: make(chan struct{}), pulse: make(chan uint64, 1)}
-	s.number = o.Jobs.attach()
+	s.number = o.Jobs.Attach()
 	go s.run(life)
 	return s, nil
 }
@@ -153,7 +150,7 @@ func (s *Session) run(ctx context.Context) {
 		}()
 	}
 	<-ctx.Done()
-	s.opt.Jobs.detach(s.number)
+	s.opt.Jobs.Detach(s.number)
 	s.endChannels((*carrier.Mux).End)
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		s.err = sorted(cause)
@@ -206,12 +203,12 @@ func (s *Session) take(f api.Frame) {
 		}
 	case api.FrameExec:
 		if f.Exec != nil && f.Job != "" {
-			s.opt.Jobs.start(f.Job, *f.Exec, f.Seq)
+			s.opt.Jobs.Start(f.Job, *f.Exec, f.Seq, f.State == api.JobRunning)
 		}
 	case api.FrameCancel:
-		s.opt.Jobs.cancel(f.Job)
+		s.opt.Jobs.Cancel(f.Job)
 	case api.FrameAck:
-		s.opt.Jobs.ack(f.Job, f.Seq)
+		s.opt.Jobs.Ack(f.Job, f.Seq)
 	case api.FrameRotate:
 		if f.Rotate != nil {
 			s.rotate(*f.Rotate)
@@ -223,8 +220,9 @@ func (s *Session) take(f api.Frame) {
 
 // send hands out what jobs say.
 func (s *Session) send(ctx context.Context) error {
+	buf := make([]byte, 0, 2*api.MaxPiece)
 	for {
-		f, ok := s.opt.Jobs.take(s.number)
+		f, ok := s.opt.Jobs.Take(s.number, buf)
 		if !ok {
 			return context.Canceled
 		}
@@ -237,7 +235,7 @@ func (s *Session) send(ctx context.Context) error {
 // beat sends heartbeats, the first at once, and ends the session when the AC
 // has answered none for too long.
 func (s *Session) beat(ctx context.Context) error {
-	p := ledger.NewPulse(s.opt.Timing.Heartbeat, s.opt.Timing.Silence, time.Now())
+	p := pulse.New(s.opt.Timing.Heartbeat, s.opt.Timing.Silence, time.Now())
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -18,7 +18,8 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/g8os/g8os/core/api"
-	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/core/jobs"
+	"github.com/g8os/g8os/core/jobs/ledger"
 )
 
 // peer is the AC's end of sessions, in a test.
@@ -64,7 +65,7 @@ func (c connection) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-func (p *peer) open(jobs *Jobs, timing Timing, settings func(api.Settings)) (*Session, *websocket.Conn) {
+func (p *peer) open(jobs *jobs.Jobs, timing Timing, settings func(api.Settings)) (*Session, *websocket.Conn) {
 	p.t.Helper()
 	type opened struct {
 		s   *Session
@@ -96,7 +97,7 @@ func (p *peer) send(c *websocket.Conn, f api.Frame) {
 	}
 }
 
-// next returns the next frame that is no heartbeat.
+// next returns the next frame that is neither a heartbeat nor a started one.
 func (p *peer) next(c *websocket.Conn) api.Frame {
 	p.t.Helper()
 	for {
@@ -113,7 +114,7 @@ func (p *peer) next(c *websocket.Conn) api.Frame {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if f.Type != api.FrameHeartbeat {
+		if f.Type != api.FrameHeartbeat && f.Type != api.FrameStarted {
 			return f
 		}
 	}
@@ -121,10 +122,18 @@ func (p *peer) next(c *websocket.Conn) api.Frame {
 
 var calm = Timing{Heartbeat: time.Hour, Silence: time.Hour, Write: time.Minute}
 
-func newJobs() *Jobs { return NewJobs(slog.New(slog.DiscardHandler), nil) }
+func newJobs(t *testing.T) *jobs.Jobs {
+	t.Helper()
+	j := jobs.New(jobs.Options{RunDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err := j.Open(nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(j.CancelAll)
+	return j
+}
 
 func TestJobOutputAndExitCode(t *testing.T) {
-	p, jobs := newPeer(t), newJobs()
+	p, jobs := newPeer(t), newJobs(t)
 	_, c := p.open(jobs, calm, nil)
 	tests := []struct {
 		script    string
@@ -162,7 +171,7 @@ func TestJobOutputAndExitCode(t *testing.T) {
 }
 
 func TestJobThatCannotRun(t *testing.T) {
-	p, jobs := newPeer(t), newJobs()
+	p, jobs := newPeer(t), newJobs(t)
 	_, c := p.open(jobs, calm, nil)
 	for i, tt := range []struct {
 		req  api.ExecRequest
@@ -183,7 +192,7 @@ func TestJobThatCannotRun(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	p, jobs := newPeer(t), newJobs()
+	p, jobs := newPeer(t), newJobs(t)
 	_, c := p.open(jobs, calm, nil)
 	p.send(c, api.Frame{Type: api.FrameExec, Job: "j", Exec: &api.ExecRequest{Argv: []string{"sh", "-c", "echo up; sleep 60"}}})
 	if f := p.next(c); string(f.Data) != "up\n" {
@@ -198,7 +207,7 @@ func TestCancel(t *testing.T) {
 // TestSessionCutMidOutput cuts the session while a job speaks, which goes on
 // meanwhile: the next one brings what was not acknowledged, without a gap.
 func TestSessionCutMidOutput(t *testing.T) {
-	p, jobs := newPeer(t), newJobs()
+	p, jobs := newPeer(t), newJobs(t)
 	_, c := p.open(jobs, calm, nil)
 	gate := filepath.Join(t.TempDir(), "gate")
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
@@ -248,7 +257,7 @@ func TestSessionCutMidOutput(t *testing.T) {
 // is not known here: it is not run a second time.
 func TestJobOfAnEarlierCore(t *testing.T) {
 	p := newPeer(t)
-	_, c := p.open(newJobs(), calm, nil)
+	_, c := p.open(newJobs(t), calm, nil)
 	ran := filepath.Join(t.TempDir(), "ran")
 	p.send(c, api.Frame{Type: api.FrameExec, Job: "j", Seq: 4, Exec: &api.ExecRequest{Argv: []string{"touch", ran}}})
 	if f := p.next(c); f.Type != api.FrameExit || f.Seq != 5 || f.Error == "" {
@@ -262,10 +271,10 @@ func TestJobOfAnEarlierCore(t *testing.T) {
 // TestBackPressure lets a job say more than may be unacknowledged: it waits,
 // and goes on when the AC has taken some.
 func TestBackPressure(t *testing.T) {
-	p, jobs := newPeer(t), newJobs()
+	p, jobs := newPeer(t), newJobs(t)
 	_, c := p.open(jobs, calm, nil)
 	p.send(c, api.Frame{Type: api.FrameExec, Job: "j", Exec: &api.ExecRequest{
-		Argv: []string{"head", "-c", fmt.Sprint(4 * ledger.MaxUnacked), "/dev/zero"},
+		Argv: []string{"head", "-c", fmt.Sprint(4 * ledger.Window), "/dev/zero"},
 	}})
 	total, unacked := 0, 0
 	for {
@@ -274,21 +283,21 @@ func TestBackPressure(t *testing.T) {
 			break
 		}
 		total += len(f.Data)
-		if unacked += len(f.Data); unacked > ledger.MaxUnacked+2*chunk {
+		if unacked += len(f.Data); unacked > ledger.Window+api.MaxPiece {
 			t.Fatalf("%d unacknowledged bytes were sent", unacked)
 		}
-		if unacked >= ledger.MaxUnacked {
+		if unacked >= ledger.Window/8 {
 			p.send(c, api.Frame{Type: api.FrameAck, Job: "j", Seq: f.Seq})
 			unacked = 0
 		}
 	}
-	if total != 4*ledger.MaxUnacked {
-		t.Fatalf("%d bytes arrived, want %d", total, 4*ledger.MaxUnacked)
+	if total != 4*ledger.Window {
+		t.Fatalf("%d bytes arrived, want %d", total, 4*ledger.Window)
 	}
 }
 
 func TestEndsOfSessions(t *testing.T) {
-	p, jobs := newPeer(t), newJobs()
+	p, jobs := newPeer(t), newJobs(t)
 	t.Run("silence", func(t *testing.T) {
 		s, _ := p.open(jobs, Timing{Heartbeat: 20 * time.Millisecond, Silence: 60 * time.Millisecond, Write: time.Second}, nil)
 		<-s.Done()
@@ -329,7 +338,7 @@ func TestEndsOfSessions(t *testing.T) {
 func TestSettings(t *testing.T) {
 	p := newPeer(t)
 	got := make(chan api.Settings, 1)
-	_, c := p.open(newJobs(), calm, func(x api.Settings) {
+	_, c := p.open(newJobs(t), calm, func(x api.Settings) {
 		got <- x
 	})
 	p.send(c, api.Frame{Type: api.FrameSettings, Settings: &api.Settings{AuthorizedKeys: []string{"k"}}})

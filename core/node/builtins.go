@@ -4,16 +4,25 @@ import (
 	"context"
 
 	"github.com/g8os/g8os/core/api"
-	"github.com/g8os/g8os/core/managed"
+	"github.com/g8os/g8os/core/jobs"
 )
 
 // builtins are what jobs can ask g8os_core itself for.
-func (n *Node) builtins() map[api.Builtin]managed.Builtin {
-	return map[api.Builtin]managed.Builtin{
-		api.BuiltinPing:  managed.JSON(ping),
-		api.BuiltinFacts: managed.JSON(n.facts),
+func (n *Node) builtins() map[api.Builtin]jobs.Builtin {
+	return map[api.Builtin]jobs.Builtin{
+		api.BuiltinPing:  jobs.JSON(ping),
+		api.BuiltinFacts: jobs.JSON(n.facts),
 		api.BuiltinTop:   n.top,
 	}
+}
+
+// after says how a builtin ended that g8os_core did not live to see the end of.
+func after(b api.Builtin, rebooted bool) (code int, err error, known bool) {
+	switch b {
+	case api.BuiltinReboot, api.BuiltinPowerOff:
+		return 0, nil, rebooted
+	}
+	return 0, nil, false
 }
 
 type pong struct {

@@ -32,6 +32,7 @@ import (
 	"github.com/g8os/g8os/core/boot"
 	"github.com/g8os/g8os/core/channel"
 	"github.com/g8os/g8os/core/clock"
+	"github.com/g8os/g8os/core/jobs"
 	"github.com/g8os/g8os/core/local"
 	"github.com/g8os/g8os/core/managed"
 	"github.com/g8os/g8os/core/monitor"
@@ -51,6 +52,7 @@ type Options struct {
 	ResolvConf string           // /etc/resolv.conf
 	Image      string           // what the image says of itself: /usr/share/g8os/image.json
 	Layers     string           // where layers are kept, if there is a disk: /state/tools
+	Spool      string           // what jobs and events are kept in until an AC has them: /var/lib/g8os/spool
 	SSHPort    int              // of sshd, as long as the volume has no sshd_config; 0: 22
 	Reload     <-chan os.Signal // asks for net.toml to be read again; nil: nobody does
 	TPM        tpm.TPM          // of the machine
@@ -66,7 +68,7 @@ type Node struct {
 	net     *netWorker
 	sockets map[string]*sockets
 	keys    *keys
-	jobs    *managed.Jobs
+	jobs    *jobs.Jobs
 	channel *channel.Server
 	monitor *monitor.Monitor
 	sshd    *ssh.Server
@@ -90,8 +92,9 @@ const (
 	eventQueue   = 256
 )
 
-// Run runs a node until ctx ends. Sessions are closed then; sshd, the volume
-// and the interfaces stay as they are, for the next g8os_core to adopt. It
+// Run runs a node until ctx ends. Sessions are closed then; sshd, the volume, the
+// interfaces and the programs of jobs stay as they are, for the next g8os_core to
+// adopt. It
 // returns an error only for what no waiting can mend.
 func Run(ctx context.Context, opt Options) error {
 	listener, err := local.Listen(opt.Socket)
@@ -117,6 +120,7 @@ func Run(ctx context.Context, opt Options) error {
 		}
 	}()
 	go n.watchConfig()
+	n.adoptJobs()
 	if err := n.watchLinks(); err != nil {
 		return err
 	}
@@ -133,7 +137,9 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Log: opt.Log}),
 		reload:  make(chan struct{}, 1),
 	}
-	n.jobs = managed.NewJobs(opt.Log, n.builtins())
+	n.jobs = jobs.New(jobs.Options{
+		Spool: opt.Spool, RunDir: filepath.Join(opt.RunDir, "jobs"), Builtins: n.builtins(), Env: n.jobEnv, After: after, Log: opt.Log,
+	})
 	n.channel = &channel.Server{Log: opt.Log}
 	n.machine = boot.New(boot.Config{
 		Hostname: hostname, Seed: randomSeed(), LastFallback: readFallback(opt.Dir),
@@ -222,7 +228,7 @@ func (n *Node) askReload() {
 // shutdown ends what must not outlive the process.
 func (n *Node) shutdown() {
 	n.work.closeAll()
-	n.jobs.CancelAll()
+	n.jobs.Leave()
 	n.net.stop()
 	for _, s := range n.sockets {
 		s.close()

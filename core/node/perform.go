@@ -64,6 +64,9 @@ func (n *Node) try(ctx context.Context, e boot.Try) boot.Tried {
 func (n *Node) unlock(ctx context.Context, e boot.Unlock) {
 	answer, died := n.keys.unlock(ctx, e)
 	n.post(answer)
+	if answer.Failure.Err == "" {
+		n.adoptJobs()
+	}
 	if died == nil {
 		return
 	}
@@ -107,6 +110,10 @@ func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, 
 	}
 	conn, err := n.keys.connect(ctx, p, &c.Certificate)
 	if err != nil {
+		return nil, err
+	}
+	if err := n.openJobs(true); err != nil {
+		conn.Close()
 		return nil, err
 	}
 	where := p.Where(boot.PhaseManaged)

@@ -67,6 +67,16 @@ func (i ID) open() (*os.File, error) {
 	return f, nil
 }
 
+// Wait returns when the process has ended. It takes a thread meanwhile.
+func (i ID) Wait() {
+	fd, err := i.open()
+	if err != nil {
+		return
+	}
+	defer fd.Close()
+	waitExit(fd)
+}
+
 // waitExit returns when the process behind a pidfd has ended.
 func waitExit(pidfd *os.File) {
 	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}

@@ -23,8 +23,8 @@ const (
 	SlotsLate            Bug = "slots-late"             // core/unlock: the key slots are saved when the AC was told that they are in use
 	SlotToldEarly        Bug = "slot-told-early"        // core/unlock: the AC hears that the new slot is alone before it is on the disk
 	OpenUnmounted        Bug = "open-unmounted"         // core/unlock: a volume that is not mounted is taken for open
-	ResultsOnce          Bug = "results-once"           // core/managed/ledger: what was sent is not sent again
-	JobForgotten         Bug = "job-forgotten"          // core/managed/ledger: a job that has ended is not remembered
+	ResultsOnce          Bug = "results-once"           // core/jobs/ledger: what was sent is not sent again
+	JobForgotten         Bug = "job-forgotten"          // core/jobs/ledger: a job that has ended is not remembered
 	MACAlone             Bug = "mac-alone"              // ac-mock/enrol: a MAC authorises
 	PendingServed        Bug = "pending-served"         // ac-mock/enrol: a node that waits for approval is given its shares
 	CertificateForAnyone Bug = "certificate-for-anyone" // ac-mock/enrol: whose certificate is asked for is not looked at

@@ -11,7 +11,7 @@
 //
 // What is production code: core/boot with everything under core/network that
 // decides, core/unlock with key slots and device key, core/secure,
-// core/managed/ledger, the verdicts of core/find; ac-mock/enrol, registry, ca,
+// core/jobs/ledger, the verdicts of core/find; ac-mock/enrol, registry, ca,
 // seal, audit, fault, hub/dispatch and store/memory. What is replaced: TLS (its
 // chains are verified, nothing is encrypted), gocryptfs (its twin in memory),
 // etcd (the same), sshd, HTTP and WebSocket framing, the kernel.

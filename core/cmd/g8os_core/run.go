@@ -19,6 +19,7 @@ type runCmd struct {
 	Dir        string `help:"Folder with net.toml, ca.pem, keys and the encrypted volume." default:"/etc/g8os" type:"path"`
 	Mount      string `help:"Where the private configuration is mounted." default:"/mnt/etc" type:"path"`
 	RunDir     string `help:"Folder for what is gone after a reboot." default:"/run/g8os" type:"path"`
+	Spool      string `help:"Folder for jobs, results and events until an AC has them. On a disk that outlives a reboot." default:"/var/lib/g8os/spool" type:"path"`
 	ResolvConf string `help:"File that name servers are written to." default:"/etc/resolv.conf" type:"path"`
 	SSHPort    int    `name:"ssh-port" help:"Port of the node's sshd, for machines whose own sshd has 22. Written down when the volume is made; from then on sshd_config in it says." default:"22"`
 	TPM        string `name:"tpm" help:"TPM 2.0 that keeps the device key and a share of the volume's key: auto (/dev/tpmrm0, else /dev/tpm0), none, or the path of a device or of an emulator's socket." default:"auto" env:"G8OS_TPM"`
@@ -43,7 +44,7 @@ func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	return node.Run(ctx, node.Options{
-		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", SSHPort: r.SSHPort,
+		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", Spool: r.Spool, SSHPort: r.SSHPort,
 		Dir: r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log, TPM: tpm.New(r.TPM),
 	})
 }

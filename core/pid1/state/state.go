@@ -29,6 +29,7 @@ type Bind struct {
 var Binds = []Bind{
 	{"etc", "/etc/g8os", 0o755},
 	{"log", "/var/log/g8os", 0o755},
+	{"g8os", "/var/lib/g8os", 0o700},
 	{"docker", "/var/lib/docker", 0o710},
 }
 

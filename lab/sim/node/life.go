@@ -7,7 +7,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
-	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/core/jobs/ledger"
 	volmem "github.com/g8os/g8os/core/unlock/volume/memory"
 )
 
@@ -27,6 +27,7 @@ func (n *Node) PowerCut() {
 		return
 	}
 	n.crash()
+	n.unplug()
 	n.Host.PowerCut()
 	n.disk.PowerCut()
 	n.volume, n.touched = nil, nil
@@ -55,9 +56,6 @@ func (n *Node) crash() {
 	for _, op := range c.inOrder() {
 		op.proc.Kill()
 	}
-	for _, id := range sorted(c.jobs) {
-		c.jobs[id].proc.Kill()
-	}
 	n.o.Watcher.Crashed(n)
 }
 
@@ -67,7 +65,7 @@ func (n *Node) Start() {
 		return
 	}
 	c := &core{
-		Node: n, ledger: ledger.New(), jobs: map[string]*job{},
+		Node: n, ledger: ledger.New(0),
 		operations: map[int]*operation{}, sessions: map[int]*session{},
 	}
 	c.machine = boot.New(boot.Config{
@@ -75,6 +73,7 @@ func (n *Node) Start() {
 		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,
 	})
 	n.core = c
+	c.restore()
 	n.clock, n.shift = n.clock+n.shift, 0 // the machine keeps what it was set to, the process forgets by whom
 	c.linksChanged()
 }

@@ -1,7 +1,7 @@
 // Package node is the shell around a simulated node: what core/node is on a
 // machine. It turns frames, timers, files and connections into events of the
 // boot machine and performs its effects, all in virtual time; core/unlock,
-// core/secure and core/managed/ledger run in it as they are.
+// core/secure and core/jobs/ledger run in it as they are.
 //
 //	ether ─ links, ARP, DHCP ─┐                   ┌─▶ ether
 //	engine ─ timers ──────────┼─▶ boot.Machine ───┼─▶ disk in memory
@@ -22,7 +22,7 @@ import (
 	"github.com/g8os/g8os/core/boot"
 	"github.com/g8os/g8os/core/durable"
 	diskmem "github.com/g8os/g8os/core/durable/memory"
-	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/core/jobs/ledger"
 	"github.com/g8os/g8os/core/network/conflict"
 	"github.com/g8os/g8os/core/network/lease"
 	"github.com/g8os/g8os/core/secure"
@@ -85,6 +85,8 @@ type Node struct {
 		is   boot.ConfigRead
 	}
 
+	programs []*program // in the order in which they began
+
 	core *core // nil: g8os_core does not run
 }
 
@@ -95,7 +97,6 @@ type core struct {
 	vault   *unlock.Vault
 	open    unlock.Result
 	ledger  *ledger.Ledger
-	jobs    map[string]*job
 
 	due        uint64 // number of the tick that counts
 	dueAt      time.Time

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -8,7 +9,7 @@ import (
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
 	"github.com/g8os/g8os/core/managed"
-	"github.com/g8os/g8os/core/managed/ledger"
+	"github.com/g8os/g8os/core/managed/pulse"
 	"github.com/g8os/g8os/core/node/verdict"
 	"github.com/g8os/g8os/lab/sim/channel"
 	"github.com/g8os/g8os/lab/sim/ether"
@@ -22,7 +23,7 @@ type session struct {
 	end    *ether.End
 	path   boot.Path
 	where  api.Whereabouts
-	pulse  *ledger.Pulse
+	pulse  *pulse.Pulse
 	over   bool
 	again  func() // beat
 }
@@ -43,7 +44,7 @@ func (c *core) begin(e boot.Connect, k *client) {
 	t := managed.DefaultTiming
 	s := &session{
 		core: c, id: e.ID, end: k.end, path: e.Path, where: e.Path.Where(boot.PhaseManaged), number: c.ledger.Attach(),
-		pulse: ledger.NewPulse(t.Heartbeat, t.Silence, c.monotonic()),
+		pulse: pulse.New(t.Heartbeat, t.Silence, c.monotonic()),
 	}
 	k.end = nil // it is the session's now
 	c.sessions[e.ID] = s
@@ -102,14 +103,14 @@ func (s *session) take(message any) {
 		s.pulse.Heard(f.Seq, c.monotonic())
 	case api.FrameExec:
 		if f.Exec != nil && f.Job != "" {
-			c.handOut(f.Job, *f.Exec, f.Seq)
+			c.handOut(f)
 		}
 	case api.FrameRotate:
 		if f.Rotate != nil {
 			s.rotate(*f.Rotate)
 		}
 	case api.FrameAck:
-		c.ledger.Ack(f.Job, f.Seq)
+		c.ack(f.Job, f.Seq)
 	}
 	s.send()
 }
@@ -117,7 +118,7 @@ func (s *session) take(message any) {
 // send hands out what jobs say.
 func (s *session) send() {
 	for !s.over {
-		f, ok := s.core.ledger.Next(s.number)
+		f, ok := s.core.next(s.number)
 		if !ok {
 			return
 		}
@@ -140,6 +141,8 @@ func (s *session) close() {
 	s.core.ledger.Detach(s.number)
 	s.end.Close()
 }
+
+var errGivenUp = errors.New("given up")
 
 // disconnect ends a session, or the attempt to open it.
 func (c *core) disconnect(id int) {

@@ -1,4 +1,6 @@
-package ledger
+// Package pulse says when a session sends its heartbeats, and when a silent AC
+// is dead. It has no clock: the session does.
+package pulse
 
 import (
 	"fmt"
@@ -13,10 +15,10 @@ type Pulse struct {
 	beat, dead         time.Time
 }
 
-// NewPulse begins a session now: the first heartbeat is due at once. heartbeat
+// New begins a session now: the first heartbeat is due at once. heartbeat
 // is the time between two of them, above 0, and silence how long an answer may
 // be missing.
-func NewPulse(heartbeat, silence time.Duration, now time.Time) *Pulse {
+func New(heartbeat, silence time.Duration, now time.Time) *Pulse {
 	return &Pulse{heartbeat: heartbeat, silence: silence, beat: now, dead: now.Add(silence)}
 }
 

@@ -1,4 +1,4 @@
-package managed
+package jobs
 
 import (
 	"bytes"
@@ -15,12 +15,12 @@ import (
 // the longest timeout there is does not end it.
 func TestArgumentsStayOutOfTheLog(t *testing.T) {
 	var log bytes.Buffer
-	jobs := NewJobs(slog.New(slog.NewTextHandler(&log, nil)), nil)
-	session := jobs.attach()
-	jobs.start("j", api.ExecRequest{
+	jobs := opened(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	session := jobs.Attach()
+	jobs.Start("j", api.ExecRequest{
 		Argv: []string{"sh", "-c", "sleep 0.1; : hunter2"}, Env: map[string]string{"PASSWORD": "hunter2"}, TimeoutMS: math.MaxInt64,
-	}, 0)
-	exit, ok := jobs.take(session)
+	}, 0, false)
+	exit, ok := take(jobs, session)
 	if !ok || exit.Type != api.FrameExit || exit.Code != 0 || exit.Error != "" {
 		t.Errorf("the job ended with %+v", exit)
 	}
@@ -33,10 +33,10 @@ func TestArgumentsStayOutOfTheLog(t *testing.T) {
 // A command whose name is as long as a request may be does not make a frame
 // that no session can carry.
 func TestLongCommandFitsAFrame(t *testing.T) {
-	jobs := NewJobs(slog.New(slog.DiscardHandler), nil)
-	session := jobs.attach()
-	jobs.start("j", api.ExecRequest{Argv: []string{strings.Repeat("\x7f", 60_000)}}, 0)
-	exit, ok := jobs.take(session)
+	jobs := opened(t, Options{})
+	session := jobs.Attach()
+	jobs.Start("j", api.ExecRequest{Argv: []string{strings.Repeat("\x7f", 60_000)}}, 0, false)
+	exit, ok := take(jobs, session)
 	if !ok || exit.Error == "" {
 		t.Fatalf("the job ended with %+v", exit)
 	}

@@ -1,14 +1,14 @@
-package managed
+package jobs
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/jobs/run"
 )
 
 func TestBuiltins(t *testing.T) {
@@ -19,24 +19,25 @@ func TestBuiltins(t *testing.T) {
 		"hang":  JSON(func(ctx context.Context, _ in) (string, error) { <-ctx.Done(); return "", ctx.Err() }),
 	}
 	for _, c := range []struct {
-		name   api.Builtin
-		args   string
-		code   int
-		out    string
-		reason string
+		name    api.Builtin
+		args    string
+		code    int
+		out     string
+		reason  string
+		timeout int64
 	}{
-		{"greet", `{"Name":"ann"}`, 0, "\"hello ann\"\n", ""},
-		{"greet", `{"Name":7}`, codeNotRunnable, "", "arguments: "},
-		{"fail", ``, 1, "", "fail: no such thing"},
-		{"hang", ``, 1, "", "longer than its timeout"},
-		{"none", ``, codeNotFound, "", `builtin "none"`},
+		{"greet", `{"Name":"ann"}`, 0, "\"hello ann\"\n", "", 0},
+		{"greet", `{"Name":7}`, run.CodeNotRunnable, "", "arguments: ", 0},
+		{"fail", ``, 1, "", "fail: no such thing", 0},
+		{"hang", ``, 1, "", "longer than its timeout", 50},
+		{"none", ``, run.CodeNotFound, "", `builtin "none"`, 0},
 	} {
-		jobs := NewJobs(slog.New(slog.DiscardHandler), builtins)
-		session := jobs.attach()
-		jobs.start("j", api.ExecRequest{Builtin: c.name, Args: json.RawMessage(c.args), TimeoutMS: 50}, 0)
+		jobs := opened(t, Options{Builtins: builtins})
+		session := jobs.Attach()
+		jobs.Start("j", api.ExecRequest{Builtin: c.name, Args: json.RawMessage(c.args), TimeoutMS: c.timeout}, 0, false)
 		var out string
-		f, _ := jobs.take(session)
-		for ; f.Type == api.FrameOutput; f, _ = jobs.take(session) {
+		f, _ := take(jobs, session)
+		for ; f.Type == api.FrameOutput; f, _ = take(jobs, session) {
 			out += string(f.Data)
 		}
 		if f.Code != c.code || out != c.out || !strings.Contains(f.Error, c.reason) || c.reason == "" && f.Error != "" {

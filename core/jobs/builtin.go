@@ -1,4 +1,4 @@
-package managed
+package jobs
 
 import (
 	"context"
@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/jobs/run"
 )
 
 // Builtin is what g8os_core does itself when a job asks for it. It writes its
@@ -22,7 +25,7 @@ func JSON[In, Out any](do func(context.Context, In) (Out, error)) Builtin {
 		var in In
 		if len(args) > 0 {
 			if err := json.Unmarshal(args, &in); err != nil {
-				return codeNotRunnable, fmt.Errorf("arguments: %w", err)
+				return run.CodeNotRunnable, fmt.Errorf("arguments: %w", err)
 			}
 		}
 		answer, err := do(ctx, in)
@@ -36,19 +39,23 @@ func JSON[In, Out any](do func(context.Context, In) (Out, error)) Builtin {
 	}
 }
 
-func (r *run) builtin(ctx context.Context, req api.ExecRequest) (int, error) {
-	do := r.jobs.builtins[req.Builtin]
+// builtin runs one in this process.
+func (t *task) builtin(req api.ExecRequest) (int, error) {
+	do := t.jobs.opt.Builtins[req.Builtin]
 	if do == nil {
-		return codeNotFound, fmt.Errorf("builtin %q: this g8os_core has none of that name", api.Shown(string(req.Builtin), 32))
+		return run.CodeNotFound, fmt.Errorf("builtin %q: this g8os_core has none of that name", api.Shown(string(req.Builtin), 32))
 	}
-	ctx, cancel := limited(ctx, req.TimeoutMS)
+	ctx, cancel := t.ctx, context.CancelFunc(func() {})
+	if req.TimeoutMS > 0 {
+		ctx, cancel = context.WithTimeout(t.ctx, time.Duration(min(req.TimeoutMS, math.MaxInt64/int64(time.Millisecond)))*time.Millisecond)
+	}
 	defer cancel()
-	code, err := do(ctx, req.Args, saying{ctx, r})
+	code, err := do(ctx, req.Args, &saying{ctx: ctx, task: t})
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return code, errTimeout
+		return code, run.ErrTimeout
 	case ctx.Err() != nil:
-		return code, errCancelled
+		return code, run.ErrCancelled
 	case err != nil:
 		return code, fmt.Errorf("%s: %w", req.Builtin, err)
 	}
@@ -57,14 +64,16 @@ func (r *run) builtin(ctx context.Context, req api.ExecRequest) (int, error) {
 
 // saying is the stdout of a builtin.
 type saying struct {
-	ctx context.Context
-	run *run
+	ctx  context.Context
+	task *task
+	end  uint64
 }
 
-func (s saying) Write(p []byte) (int, error) {
+func (s *saying) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		n := min(len(rest), chunk)
-		s.run.jobs.say(s.ctx, s.run.id, "stdout", append([]byte(nil), rest[:n]...))
+		n := min(len(rest), api.MaxPiece)
+		s.end += uint64(n)
+		s.task.sink(1, s.end, rest[:n])
 		rest = rest[n:]
 	}
 	return len(p), s.ctx.Err()
