@@ -22,6 +22,8 @@ func (s *Server) gauges() {
 	m.Gauge("faults_armed", "Faults that are armed.", func() float64 { return float64(len(s.opt.Faults.Names(s.opt.Clock()))) })
 	m.Gauges("nodes", "Nodes that the grid knows, by state.", "state", s.nodesByState)
 	m.Nodes(s.ownNodes)
+	m.Gauge("events", "Events of nodes that are kept.", func() float64 { kept, _ := s.keptEvents(); return float64(kept) })
+	m.Gauge("events_waiting", "Events of nodes that this AC has not written yet.", func() float64 { _, waiting := s.keptEvents(); return float64(waiting) })
 }
 
 func (s *Server) nodesByState(ctx context.Context) (map[string]float64, error) {

@@ -21,6 +21,7 @@ var may = map[string]string{
 	"GET /api/support":                "admin",
 	"GET /metrics":                    "viewer",
 	"GET /api/metrics/nodes":          "viewer",
+	"GET /api/events":                 "viewer",
 	"GET /api/rotations":              "viewer",
 	"POST /api/rotations":             "admin",
 	"POST /api/rotations/{kind}/{do}": "admin",

@@ -74,6 +74,7 @@ func (s *Server) operatorRoutes() []route {
 		{"GET " + api.PathFaults, viewer, s.faults},
 		{"GET " + api.PathMetrics, viewer, s.metrics},
 		{"GET " + api.PathNodeMetrics, viewer, s.nodeMetrics},
+		{"GET " + api.PathEvents, viewer, s.events},
 		{"GET " + api.PathSupport, admin, s.support},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathNodeRoles, operator, s.roles},

@@ -87,6 +87,7 @@ type Options struct {
 	Backup func(ctx context.Context, w io.Writer) (keys int, err error)
 
 	Rotations Rotations // default: there are none
+	Events    Events    // default: those of nodes are not taken
 
 	Limits Limits              // default DefaultLimits
 	Timing dispatch.Timing     // default dispatch.DefaultTiming
@@ -126,7 +127,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{opt: o, deciding: make(chan struct{}, max(1, o.Limits.Deciding)), last: measured.New(o.Clock)}
 	s.hub = hub.New(hub.Options{
-		Liveness: liveness{s}, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Measured: s.last.Take, Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
+		Liveness: liveness{s}, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Measured: s.last.Take, Event: s.takeEvent(), Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
 	})
 	s.gate = newGate(o.Limits, s.tlsConfig(), s.faulty, o.Metrics, o.Log)
 	s.gauges()

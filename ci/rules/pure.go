@@ -27,6 +27,7 @@ var Pure = []string{
 	"core/pid1/services/order",
 	"ac-mock/audit/chain",
 	"ac-mock/enrol",
+	"ac-mock/events/intake",
 	"ac-mock/fallback/claim",
 	"ac-mock/hub/dispatch",
 	"ac-mock/jobs/schedule/due",

@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Paths of jobs, for operators. {job} is a job's id.
@@ -16,7 +18,7 @@ const (
 	PathSchedule  = "/api/schedules/{name}"   // DELETE; answers Schedule
 	PathNodeRoles = "/api/nodes/{id}/roles"   // POST RolesRequest; answers Node
 	PathChannel   = "/api/nodes/{id}/channel" // WebSocket: a shell, a forwarded port or a file; see Channel
-	PathEvents    = "/api/events"             // GET ?node= ?after= ?follow=1; NodeEvent lines
+	PathEvents    = "/api/events"             // GET ?node= ?level= ?after= ?limit= ?follow=1; NodeEvent lines, the newest last
 )
 
 // Address says which nodes a job is for: those that are named, those that have
@@ -139,12 +141,52 @@ type RolesRequest struct {
 // disk until an AC has them.
 type NodeEvent struct {
 	Node   NodeID          `json:"node,omitempty"`
+	Name   string          `json:"name,omitempty"`   // of the node, when an AC shows it
 	Seq    uint64          `json:"seq"`              // grows within a node
 	Time   time.Time       `json:"time"`             // by the node's clock
 	Level  int             `json:"level"`            // see Level
 	Source string          `json:"source"`           // job:ID, service:NAME, alarm:NAME, core
 	Text   string          `json:"text"`             // one line
 	Detail json.RawMessage `json:"detail,omitempty"` // depends on Source
+	Cursor string          `json:"cursor,omitempty"` // for ?after=, of any AC: what came to the ACs later than this
+}
+
+// MaxEvents is how many events of a node may be on their way: it sends no more
+// until the AC has acknowledged some. An AC that is sent more takes none of those
+// until they come again, oldest first, with the next session.
+const MaxEvents = 64
+
+// Bounds of an event, in bytes. More of a text is cut off, a longer detail left out.
+const (
+	MaxEventText   = 1024
+	MaxEventDetail = 2048
+)
+
+// Shown returns e fit to be kept and shown: nobody has checked who says it, so
+// that it is bounded and its text is one line that no terminal obeys.
+func (e NodeEvent) Shown() NodeEvent {
+	e.Source = Shown(e.Source, maxWhere)
+	e.Text = oneLine(e.Text, MaxEventText)
+	e.Level = min(max(e.Level, LevelStdout), LevelDebug)
+	e.Time = e.Time.UTC()
+	if len(e.Detail) > MaxEventDetail || !json.Valid(e.Detail) {
+		e.Detail = nil
+	}
+	return e
+}
+
+// oneLine is text as one line of at most most bytes, in whatever language.
+func oneLine(s string, most int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // Builtin names what g8os_core itself does when a job asks for it, instead of

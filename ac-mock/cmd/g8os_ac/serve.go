@@ -16,6 +16,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/cluster"
 	"github.com/g8os/g8os/ac-mock/config"
 	"github.com/g8os/g8os/ac-mock/enrol"
+	"github.com/g8os/g8os/ac-mock/events"
 	"github.com/g8os/g8os/ac-mock/fallback"
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/keyfile"
@@ -43,6 +44,7 @@ type controller struct {
 	cluster  *cluster.Cluster
 	seal     *seal.Sealer
 	rotate   *drive.Driver
+	events   *events.Log
 	sessions atomic.Pointer[func() int] // how many there are, once there is a port
 }
 
@@ -156,6 +158,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, recent *sup
 	sessions := srv.Sessions
 	ac.sessions.Store(&sessions)
 	part("server", func() error { return srv.Run(ctx) })
+	part("events", func() error { ac.events.Run(ctx); return nil })
 	part("rotations", func() error { ac.rotate.Run(ctx); return nil })
 	part("other ACs", func() error { return ac.cluster.Run(ctx) })
 	part("membership", func() error { return ac.removed(ctx) })
@@ -188,11 +191,14 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Store: ac.store, Seal: ac.seal, CA: ac.ca, Book: ac.registry, Sessions: sessions{&srv},
 		Members: ac.members, Log: log,
 	})
+	ac.events = events.New(events.Options{
+		Store: ac.store, Ack: func(id api.NodeID, seq uint64) { srv.AckEvent(id, seq) }, Clock: time.Now, Log: log,
+	})
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Cluster: ac.cluster, Peer: ac.peerClient(), Backup: ac.backup, Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed,
-		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Log: log,
+		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Events: ac.events, Log: log,
 	})
 	return srv, nil
 }
