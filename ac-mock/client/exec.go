@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -28,42 +26,37 @@ type ExecOptions struct {
 }
 
 // Exec runs a command on a node and returns its exit code. Output is written
-// as it comes. Errors are about the way there (ErrUnreachable, *Failure) or the
-// job (ErrJob).
+// as it comes. Errors are about the way there (ErrUnreachable, ErrLost, *Failure)
+// or the job (ErrJob).
 func (c *Client) Exec(ctx context.Context, ref string, req api.ExecRequest, o ExecOptions) (code int, err error) {
-	q := url.Values{}
-	if o.Job != "" {
-		q.Set("job", o.Job)
-	}
-	if !o.Keep {
-		q.Set("cancel", "1")
-	}
-	res, err := c.do(ctx, http.MethodPost, at(api.PathExec, ref)+"?"+q.Encode(), req)
-	if err != nil {
-		return -1, err
-	}
-	defer res.Body.Close()
-	var end api.ExecEvent
-	err = lines(res.Body, func(e api.ExecEvent) error {
-		if e.Job != "" && o.Taken != nil {
-			o.Taken()
-		}
-		if e.Done {
+	run := api.JobRequest{ID: o.Job, To: api.Address{Nodes: []string{ref}}, Exec: req, Detached: o.Keep}
+	end := api.JobEvent{Code: -1}
+	err = c.RunJob(ctx, run, func(e api.JobEvent) error {
+		switch {
+		case e.State.Ended():
 			end = e
-			return errEnded
+		case e.Done && e.Error != "": // the stream ends, and not the job
+			end = e
+		case e.Stream != "":
+			return write(e, o)
+		case e.State == "" && o.Taken != nil:
+			o.Taken()
+			o.Taken = nil
 		}
-		return write(e, o)
+		return nil
 	})
 	switch {
-	case !errors.Is(err, errEnded):
+	case err != nil:
 		return -1, err
-	case end.Error != "":
-		return end.Code, fmt.Errorf("%w: %s", ErrJob, end.Error)
+	case end.State == api.JobSuccess || end.State == api.JobError && end.Error == "":
+		return end.Code, nil
+	case end.Error == "":
+		return end.Code, fmt.Errorf("%w: it ended as %s", ErrJob, end.State)
 	}
-	return end.Code, nil
+	return end.Code, fmt.Errorf("%w: %s", ErrJob, end.Error)
 }
 
-func write(e api.ExecEvent, o ExecOptions) error {
+func write(e api.JobEvent, o ExecOptions) error {
 	to := o.Stdout
 	if e.Stream == "stderr" {
 		to = o.Stderr

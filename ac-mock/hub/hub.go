@@ -13,15 +13,21 @@ import (
 
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
+	"github.com/g8os/g8os/ac-mock/jobs"
 	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/core/api"
 )
 
-// ErrOffline is wrapped by Exec when the node has no session here.
+// ErrOffline is wrapped when a node has no session here.
 var ErrOffline = errors.New("node has no session with this AC")
 
-// ErrJobExists is wrapped by Exec when the job id is taken.
-var ErrJobExists = errors.New("job id is taken")
+// Jobs is told what concerns the jobs of nodes (ac-mock/jobs).
+type Jobs interface {
+	Attached(api.NodeID, jobs.Session)
+	Detached(api.NodeID)
+	Received(api.NodeID, api.Frame)            // started, output or exit
+	Absorb(ctx context.Context, id api.NodeID) // waits while too much of its output is not durable yet
+}
 
 // Liveness is told which nodes are alive, and where. Its methods must not
 // block on storage: heartbeats call them.
@@ -36,6 +42,7 @@ type Liveness interface {
 // Event must be set.
 type Options struct {
 	Liveness Liveness
+	Jobs     Jobs
 	Settings func(api.NodeID) api.Settings // sent to a node when its session begins
 	Rotated  func(api.NodeID, api.Rotate)  // what a node answered to Rotate; it must not block
 	// Measured is what a node measured, and Event something that it noticed, which
@@ -50,17 +57,15 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Hub is the shell around package dispatch: it owns the WebSockets, the
-// operators' streams, and the clock. All methods may be called concurrently.
+// Hub is the shell around package dispatch: it owns the WebSockets and the
+// clock. All methods may be called concurrently.
 type Hub struct {
 	opt Options
 
 	mu       sync.Mutex
 	numbers  uint64
 	sessions map[api.NodeID]*session
-	streams  map[string]*Stream
 	presence *dispatch.Presence
-	jobs     *dispatch.Jobs
 	readers  sync.WaitGroup
 	closed   bool
 }
@@ -71,8 +76,7 @@ func New(o Options) *Hub {
 		o.Timing = dispatch.DefaultTiming
 	}
 	return &Hub{
-		opt: o, sessions: map[api.NodeID]*session{}, streams: map[string]*Stream{},
-		presence: dispatch.NewPresence(o.Timing.Silence), jobs: dispatch.NewJobs(o.Timing),
+		opt: o, sessions: map[api.NodeID]*session{}, presence: dispatch.NewPresence(o.Timing.Silence),
 	}
 }
 
@@ -99,9 +103,6 @@ func (h *Hub) shutdown() {
 	for _, s := range h.sessions {
 		s.close(websocket.StatusGoingAway, "the AC is stopping")
 	}
-	for _, st := range h.streams {
-		st.push(api.ExecEvent{Done: true, Code: -1, Error: "the AC is stopping; the job may go on at the node"}, 0)
-	}
 	h.mu.Unlock()
 	h.readers.Wait()
 }
@@ -116,7 +117,6 @@ func (h *Hub) tick(now time.Time) {
 			s.close(api.CloseSilent, "silent")
 		}
 	}
-	h.perform(h.jobs.Tick(now))
 }
 
 // Accept makes a session out of a node's request. The caller has proved that
@@ -145,6 +145,7 @@ func (h *Hub) open(id api.NodeID, conn *websocket.Conn, certificate string, hold
 	defer h.mu.Unlock()
 	h.numbers++
 	s := &session{hub: h, node: id, number: h.numbers, conn: conn, certificate: certificate, holds: holds}
+	s.life, s.end = context.WithCancel(context.Background())
 	if h.closed {
 		s.close(websocket.StatusGoingAway, "the AC is stopping")
 		return nil
@@ -156,7 +157,6 @@ func (h *Hub) open(id api.NodeID, conn *websocket.Conn, certificate string, hold
 		return fmt.Errorf("session of node %s: %w", id, err)
 	}
 	if h.presence.Opened(id, s.number, now) != 0 {
-		h.jobs.Detached(id, now)
 		old := h.sessions[id]
 		s.where, old.renewed = old.where, old.certificate != certificate
 		h.opt.Metrics.SessionEnded("replaced")
@@ -165,8 +165,8 @@ func (h *Hub) open(id api.NodeID, conn *websocket.Conn, certificate string, hold
 	h.sessions[id] = s
 	h.opt.Metrics.SessionOpened()
 	settings := h.opt.Settings(id)
-	s.send(api.Frame{Type: api.FrameSettings, Settings: &settings})
-	h.perform(h.jobs.Attached(id))
+	s.Send(api.Frame{Type: api.FrameSettings, Settings: &settings})
+	h.opt.Jobs.Attached(id, s)
 	h.readers.Go(func() { h.serve(s) })
 	if h.faulty(fault.LoseSession, id) {
 		time.AfterFunc(fault.SessionLife, s.cut)
@@ -197,7 +197,7 @@ func (h *Hub) drop(s *session, now time.Time, why string) {
 	}
 	h.opt.Metrics.SessionEnded(why)
 	delete(h.sessions, s.node)
-	h.jobs.Detached(s.node, now)
+	h.opt.Jobs.Detached(s.node)
 	if s.where != (api.Whereabouts{}) { // else it never said that it is there
 		h.opt.Liveness.Seen(s.node, s.where, false)
 	}
@@ -219,54 +219,14 @@ func (h *Hub) received(s *session, f api.Frame) {
 			s.where = f.Where.Shown()
 		}
 		h.opt.Liveness.Seen(s.node, s.where, true)
-		s.send(api.Frame{Type: api.FrameHeartbeat, Seq: f.Seq, Time: &now})
+		s.Send(api.Frame{Type: api.FrameHeartbeat, Seq: f.Seq, Time: &now})
 	case api.FrameRotate:
 		h.opt.Rotated(s.node, *f.Rotate)
 	case api.FrameMetrics, api.FrameEvent:
 		h.noticed(s.node, f)
-	case api.FrameOutput:
-		h.perform(h.jobs.Output(s.node, f))
-	case api.FrameExit:
-		h.perform(h.jobs.Exit(s.node, f, now))
+	case api.FrameStarted, api.FrameOutput, api.FrameExit:
+		h.opt.Jobs.Received(s.node, f)
 	}
-}
-
-// perform does what Jobs decided, under h.mu; nothing of it blocks.
-func (h *Hub) perform(effects []dispatch.Effect) {
-	for _, e := range effects {
-		s := h.sessions[e.Node]
-		switch {
-		case e.Event != nil:
-			if st := h.streams[e.Job]; st != nil {
-				st.push(*e.Event, e.Seq)
-			}
-		case s == nil:
-		case e.Frame != nil:
-			s.send(*e.Frame)
-		default:
-			h.opt.Log.Warn("session cut", "node", e.Node, "job", e.Job, "reason", e.Cut)
-			h.drop(s, h.opt.Clock(), "overrun")
-			s.cut()
-		}
-	}
-}
-
-// Exec starts a job on a node and returns the stream of what becomes of it.
-// Errors wrap ErrOffline or ErrJobExists.
-func (h *Hub) Exec(id api.NodeID, jobID string, req api.ExecRequest) (*Stream, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.sessions[id] == nil {
-		return nil, fmt.Errorf("exec on node %s: %w", id.MAC(), ErrOffline)
-	}
-	effects, err := h.jobs.Start(jobID, id, req)
-	if err != nil {
-		return nil, fmt.Errorf("exec on node %s: %w: %w", id.MAC(), ErrJobExists, err)
-	}
-	st := newStream(h, jobID)
-	h.streams[jobID] = st
-	h.perform(effects)
-	return st, nil
 }
 
 // Online says whether a node has a session here.
@@ -283,19 +243,12 @@ func (h *Hub) Sessions() int {
 	return len(h.sessions)
 }
 
-// Streams says how many operators wait for a job here.
-func (h *Hub) Streams() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.streams)
-}
-
 // Push sends settings to every node that has a session.
 func (h *Hub) Push(settings api.Settings) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.sessions {
-		s.send(api.Frame{Type: api.FrameSettings, Settings: &settings})
+		s.Send(api.Frame{Type: api.FrameSettings, Settings: &settings})
 	}
 }
 

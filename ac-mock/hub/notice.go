@@ -19,6 +19,6 @@ func (h *Hub) AckEvent(id api.NodeID, seq uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.sessions[id]; s != nil {
-		s.send(api.Frame{Type: api.FrameAck, Seq: seq})
+		s.Send(api.Frame{Type: api.FrameAck, Seq: seq})
 	}
 }

@@ -8,6 +8,6 @@ func (h *Hub) Rotate(id api.NodeID, r api.Rotate) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.sessions[id]; s != nil {
-		s.send(api.Frame{Type: api.FrameRotate, Rotate: &r})
+		s.Send(api.Frame{Type: api.FrameRotate, Rotate: &r})
 	}
 }

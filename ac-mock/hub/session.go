@@ -30,6 +30,8 @@ type session struct {
 	certificate string          // serial of the one it came with
 	where       api.Whereabouts // as the node said last; under hub.mu
 	renewed     bool            // it was replaced by one with another certificate; under hub.mu
+	life        context.Context // until it is closed
+	end         context.CancelFunc
 
 	mu      sync.Mutex
 	outbox  []api.Frame
@@ -55,6 +57,9 @@ func (s *session) read() websocket.StatusCode {
 			return -1
 		}
 		s.hub.received(s, f)
+		if f.Type == api.FrameOutput {
+			s.hub.opt.Jobs.Absorb(s.life, s.node)
+		}
 	}
 }
 
@@ -87,9 +92,9 @@ func (s *session) receive() (api.Frame, error) {
 	return f, err
 }
 
-// send queues a frame. It never blocks; a node that does not read loses its
+// Send queues a frame. It never blocks; a node that does not read loses its
 // session.
-func (s *session) send(f api.Frame) {
+func (s *session) Send(f api.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -97,6 +102,7 @@ func (s *session) send(f api.Frame) {
 	}
 	if len(s.outbox) >= maxOutbox {
 		s.closed = true
+		s.end()
 		go func() { _ = s.conn.CloseNow() }() // which ends the reader, and that the rest
 		return
 	}
@@ -153,6 +159,12 @@ func (s *session) close(code websocket.StatusCode, why string) {
 	}
 }
 
+// Cut ends the session without a word, for a reason.
+func (s *session) Cut(why string) {
+	s.hub.opt.Log.Warn("session cut", "node", s.node, "reason", why)
+	s.cut()
+}
+
 // cut ends the session without a word.
 func (s *session) cut() {
 	if s.stop() {
@@ -168,5 +180,6 @@ func (s *session) stop() bool {
 	if s.mux != nil {
 		s.mux.End()
 	}
+	s.end()
 	return !was
 }

@@ -162,6 +162,17 @@ func (r *Registry) Note(ctx context.Context, actor, action string, node api.Node
 	return r.note(ctx, api.AuditEntry{Actor: actor, Action: action, Node: node, Detail: api.Shown(detail, maxDetail)})
 }
 
+// Entry is the write that audits an operator's deed, as Note does, for a
+// transaction of somebody else's, who calls Noted when it was carried out.
+func (r *Registry) Entry(actor, action string, node api.NodeID, detail string) (store.Op, error) {
+	return audit.Op(api.AuditEntry{
+		Time: r.o.Clock(), Actor: actor, Action: action, Node: node, Decision: audit.Granted, Reason: "operator's decision", Detail: api.Shown(detail, maxDetail),
+	}, r.o.Rand)
+}
+
+// Noted tells that an Entry was written: it is to be tied to the audit's chain.
+func (r *Registry) Noted() { r.wrote() }
+
 // note writes an entry about something that changes no record.
 func (r *Registry) note(ctx context.Context, e api.AuditEntry) error {
 	return r.noted(ctx, e, store.Txn{})

@@ -104,7 +104,7 @@ func (s *Server) channel(w http.ResponseWriter, r *http.Request) {
 	if far == nil {
 		stream, err := s.hub.Channel(node.ID)
 		if err != nil {
-			s.notStarted(w, node, err)
+			fail(w, http.StatusConflict, "wait until it is managed (g8os nodes --watch); "+absent(node), err)
 			return
 		}
 		far = duplex.Stream(stream)

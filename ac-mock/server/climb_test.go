@@ -48,7 +48,7 @@ func TestClimbAndExec(t *testing.T) {
 	if strings.Join(job.Exec.Argv, " ") != "echo hi" {
 		t.Errorf("the node is told to run %q", job.Exec.Argv)
 	}
-	s.send(output(job.Job, 1, "hi\n"))
+	s.send(said(job.Job, 1, "hi\n"))
 	s.send(api.Frame{Type: api.FrameOutput, Job: job.Job, Seq: 2, Stream: "stderr", Data: []byte("oh\n")})
 	s.send(api.Frame{Type: api.FrameExit, Job: job.Job, Seq: 3, Code: 7})
 	got := <-ended
@@ -73,8 +73,8 @@ func TestExecOutlivesTheSession(t *testing.T) {
 		ended <- errors.Join(err, map[bool]error{true: errors.New("exit code")}[code != 0])
 	}()
 	s.want(api.FrameExec)
-	s.send(output("j1", 1, "one "))
-	s.send(output("j1", 2, "two "))
+	s.send(said("j1", 1, "one "))
+	s.send(said("j1", 2, "two "))
 	for s.want(api.FrameAck).Seq != 2 {
 	}
 	_ = s.conn.CloseNow()
@@ -82,8 +82,8 @@ func TestExecOutlivesTheSession(t *testing.T) {
 	if f := s.want(api.FrameExec); f.Job != "j1" || f.Seq != 2 {
 		t.Errorf("after the cut the node is told %+v, want job j1 from 2", f)
 	}
-	s.send(output("j1", 2, "two ")) // the node did not see its acknowledgement
-	s.send(output("j1", 3, "three"))
+	s.send(said("j1", 2, "two ")) // the node did not see its acknowledgement
+	s.send(said("j1", 3, "three"))
 	s.send(api.Frame{Type: api.FrameExit, Job: "j1", Seq: 4})
 	must(t, <-ended)
 	if stdout.String() != "one two three" {
@@ -104,7 +104,7 @@ func TestExecIsCancelledWhenTheOperatorGoes(t *testing.T) {
 		job := s.want(api.FrameExec).Job
 		cancel()
 		if keep { // it goes on, and what it says is acknowledged
-			s.send(output(job, 1, "x"))
+			s.send(said(job, 1, "x"))
 			s.send(api.Frame{Type: api.FrameExit, Job: job, Seq: 2})
 			for s.want(api.FrameAck).Seq != 2 {
 			}

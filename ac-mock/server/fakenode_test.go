@@ -239,6 +239,6 @@ func (s *nodeSession) heartbeat(seq uint64, phase string) {
 	}
 }
 
-func output(job string, seq uint64, text string) api.Frame {
+func said(job string, seq uint64, text string) api.Frame {
 	return api.Frame{Type: api.FrameOutput, Job: job, Seq: seq, Stream: "stdout", Data: []byte(text)}
 }

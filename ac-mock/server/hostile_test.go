@@ -275,9 +275,9 @@ func TestNodeThatDoesNotRead(t *testing.T) {
 	r := newRig(t, nil)
 	n, other := newNode(r, 1), newNode(r, 2)
 	s, good := n.session(n.climb()), other.session(other.climb())
-	text, err := json.Marshal(api.Frame{Type: api.FrameOutput, Job: strings.Repeat("j", 60), Seq: 1, Stream: "stdout"})
+	text, err := json.Marshal(api.Frame{Type: api.FrameHeartbeat, Seq: 1})
 	must(t, err)
-	for { // each is answered with an acknowledgement that is not read
+	for { // each is answered, which is not read
 		if s.conn.Write(t.Context(), websocket.MessageText, text) != nil {
 			break
 		}

@@ -14,7 +14,7 @@ import (
 func (s *Server) gauges() {
 	m := s.opt.Metrics
 	m.Gauge("sessions", "Nodes that have a session with this AC.", func() float64 { return float64(s.hub.Sessions()) })
-	m.Gauge("jobs", "Jobs whose operator waits here for their end.", func() float64 { return float64(s.hub.Streams()) })
+	m.Gauge("jobs", "Jobs of the grid that have not ended, each counted for each of its nodes.", func() float64 { return float64(s.opt.Jobs.Waiting()) })
 	m.Gauge("channels", "Shells, forwarded connections and files that are open.", func() float64 { return float64(s.channels.count()) })
 	m.Gauge("connections", "Connections that are open.", func() float64 { open, _ := s.gate.counts(); return float64(open) })
 	m.Gauge("connections_half_open", "Connections that have not proved anything yet.", func() float64 { _, half := s.gate.counts(); return float64(half) })

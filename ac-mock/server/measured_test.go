@@ -79,7 +79,7 @@ func TestBuiltinsByRole(t *testing.T) {
 			}
 			if f.Type == api.FrameExec {
 				answer, _ := json.Marshal(api.Facts{Hostname: string(f.Exec.Builtin)})
-				s.send(output(f.Job, 1, string(answer)+"\n"))
+				s.send(said(f.Job, 1, string(answer)+"\n"))
 				s.send(api.Frame{Type: api.FrameExit, Job: f.Job, Seq: 2})
 			}
 		}

@@ -172,7 +172,11 @@ func (s *Server) nodeOf(r *http.Request) api.NodeID {
 
 // readJSON reads a body of at most api.MaxBody bytes: one JSON value.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, api.MaxBody))
+	return readUpTo(w, r, api.MaxBody, v)
+}
+
+func readUpTo(w http.ResponseWriter, r *http.Request, most int64, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
 	if err := dec.Decode(v); err != nil {
 		return fmt.Errorf("request body: %w", err)
 	}

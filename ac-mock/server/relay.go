@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -35,37 +34,6 @@ func (s *Server) caller(r *http.Request) (id api.Identity, relayed, ok bool) {
 	}
 	id, err = api.ParseIdentity([]*url.URL{u})
 	return id, true, err == nil && id.Grid == s.opt.Grid && id.Role == api.RoleOperator
-}
-
-// elsewhere has another AC do what is about a node without a session here, and
-// says whether one did. An AC without that session either answers 421.
-func (s *Server) elsewhere(w http.ResponseWriter, r *http.Request, job string, body any) bool {
-	actor, relayed, _ := s.caller(r)
-	if s.opt.Cluster == nil || s.opt.Peer == nil || relayed {
-		return false
-	}
-	text, err := json.Marshal(body)
-	if err != nil {
-		return false
-	}
-	q := r.URL.Query()
-	q.Set("job", job)
-	for _, p := range s.opt.Cluster.Others() {
-		target := peerURL(p.URL, r.URL) + "?" + q.Encode()
-		res, err := s.askPeer(r.Context(), http.MethodPost, target, actor, text)
-		if err != nil {
-			s.opt.Log.Debug("relay failed", "ac", p.Name, "error", err)
-			continue
-		}
-		if res.StatusCode == http.StatusMisdirectedRequest {
-			_ = res.Body.Close()
-			continue
-		}
-		s.opt.Log.Info("relayed", "path", r.URL.Path, "ac", p.Name, "actor", actor.String())
-		passOn(w, res)
-		return true
-	}
-	return false
 }
 
 // peerURL is a path of ours at another AC.
@@ -103,33 +71,4 @@ type ended struct {
 func (e ended) Close() error {
 	defer e.cancel(nil)
 	return e.ReadCloser.Close()
-}
-
-// passOn copies another AC's answer as it comes. One that breaks off breaks off
-// here too: its reader must not take it for whole.
-func passOn(w http.ResponseWriter, res *http.Response) {
-	defer res.Body.Close()
-	for _, h := range []string{"Content-Type", "Cache-Control"} {
-		w.Header().Set(h, res.Header.Get(h))
-	}
-	c := http.NewResponseController(w)
-	_ = c.SetWriteDeadline(time.Time{})
-	_ = c.SetReadDeadline(time.Time{})
-	w.WriteHeader(res.StatusCode)
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := res.Body.Read(buf)
-		if n > 0 {
-			if _, failed := w.Write(buf[:n]); failed != nil {
-				return
-			}
-			_ = c.Flush()
-		}
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			panic(http.ErrAbortHandler)
-		}
-	}
 }

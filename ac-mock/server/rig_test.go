@@ -23,6 +23,8 @@ import (
 	"github.com/g8os/g8os/ac-mock/ca"
 	"github.com/g8os/g8os/ac-mock/client"
 	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/ac-mock/jobs"
+	"github.com/g8os/g8os/ac-mock/jobs/output"
 	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/ac-mock/store/memory"
@@ -37,6 +39,7 @@ type rig struct {
 	testing.TB
 	ca     *ca.CA
 	book   *book
+	jobs   *jobs.Queue
 	faults *fault.Set
 	srv    *Server
 	addr   string
@@ -58,8 +61,14 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	names := ca.ServerOptions{Name: "ac1"}
 	certificate, err := authority.Server(names)
 	must(t, err)
+	kept, err := output.Open(output.Options{Dir: filepath.Join(dir, "output")})
+	must(t, err)
+	r.jobs, err = jobs.Open(t.Context(), jobs.Options{
+		Store: st, Output: kept, AC: "ac1", Entry: r.book.entry, Noted: func() {}, Name: func(id api.NodeID) string { return "host-" + string(id) }, Log: log,
+	})
+	must(t, err)
 	o := Options{
-		Grid: grid, Name: "ac1", Version: "test", Registry: r.book, Trust: testTrust{authority, names, st, sealer},
+		Grid: grid, Name: "ac1", Version: "test", Registry: r.book, Jobs: r.jobs, Trust: testTrust{authority, names, st, sealer},
 		Certificate: certificate, Faults: r.faults, Log: log, Spare: func(net.Conn) bool { return false },
 		Failed: func(err error) (int, string, bool) { return 404, "look it up", errors.Is(err, errUnknown) },
 	}
@@ -78,7 +87,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait(); _ = authority.Close() })
+	r.stop = sync.OnceFunc(func() { cancel(); wg.Wait(); r.jobs.Close(); _ = authority.Close() })
 	t.Cleanup(r.stop)
 	return r
 }
@@ -359,6 +368,24 @@ func (b *book) Revoke(_ context.Context, a, ref string) (api.Node, error) {
 
 func (b *book) Audit(_ context.Context, _ string, after uint64, _ int) ([]api.AuditEntry, error) {
 	return []api.AuditEntry{{Seq: 1, Action: "unlock"}, {Seq: 2, Action: "confirm"}}[after:], nil
+}
+
+func (b *book) entry(actor, action string, node api.NodeID, detail string) (store.Op, error) {
+	return store.Put("audit/"+rand.Text(), []byte(detail)), b.Note(context.Background(), actor, action, node, detail)
+}
+
+func (b *book) Resolve(ctx context.Context, a api.Address) (list []api.Node, err error) {
+	for _, ref := range a.Nodes {
+		n, err := b.Node(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	if a.All {
+		return b.Nodes(ctx)
+	}
+	return list, nil
 }
 
 func (b *book) Note(_ context.Context, actor, action string, node api.NodeID, detail string) error {

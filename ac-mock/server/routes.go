@@ -41,6 +41,9 @@ func (s *Server) routes() http.Handler {
 		mux.Handle(r.pattern, s.measured(r.pattern, own.Handler(s.require(r.least, r.handle))))
 	}
 
+	for pattern, h := range s.peerRoutes() {
+		mux.Handle(pattern, s.measured(pattern, s.requireAC(h)))
+	}
 	mux.HandleFunc("GET "+api.PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]bool{"ok": true})
 	})
@@ -78,8 +81,13 @@ func (s *Server) operatorRoutes() []route {
 		{"GET " + api.PathSupport, admin, s.support},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathNodeRoles, operator, s.roles},
-		{"POST " + api.PathExec, viewer, s.exec}, // for builtins that change nothing; else operator
 		{"GET " + api.PathChannel, operator, s.channel},
+		{"GET " + api.PathJobs, viewer, s.listJobs},
+		{"POST " + api.PathJobs, viewer, s.makeJob}, // of viewers it takes what only reads
+		{"GET " + api.PathJob, viewer, s.job},
+		{"GET " + api.PathJobEvents, viewer, s.jobEvents},
+		{"POST " + api.PathJobCancel, operator, s.cancelJob},
+		{"POST " + api.PathJobRetry, operator, s.retryJob},
 		{"POST " + api.PathRetire, admin, s.change(r.Retire)},
 		{"POST " + api.PathQuarantine, admin, s.change(s.quarantine)},
 		{"POST " + api.PathRelease, admin, s.change(r.Release)},

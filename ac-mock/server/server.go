@@ -17,6 +17,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
+	"github.com/g8os/g8os/ac-mock/jobs"
 	"github.com/g8os/g8os/ac-mock/measured"
 	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/ac-mock/support"
@@ -48,6 +49,7 @@ type Registry interface {
 	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
 	Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error
 	Ready(ctx context.Context) error
+	Resolve(ctx context.Context, a api.Address) ([]api.Node, error)
 	Trustees
 }
 
@@ -65,6 +67,7 @@ type Options struct {
 	Grid, Name, Version string
 
 	Registry    Registry
+	Jobs        *jobs.Queue
 	Trust       Trust
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Faults      *fault.Set
@@ -105,7 +108,9 @@ type Server struct {
 	http *http.Server
 
 	channels channels
-	deciding chan struct{} // one token for each request that waits for the registry
+	deciding chan struct{}   // one token for each request that waits for the registry
+	life     context.Context // until Run is told to stop
+	end      context.CancelFunc
 }
 
 // New makes a Server that listens nowhere yet. Run has to be called too.
@@ -126,8 +131,9 @@ func New(o Options) *Server {
 		o.Metrics = metrics.New(o.Grid, o.Name, o.Version)
 	}
 	s := &Server{opt: o, deciding: make(chan struct{}, max(1, o.Limits.Deciding)), last: measured.New(o.Clock)}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.hub = hub.New(hub.Options{
-		Liveness: liveness{s}, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Measured: s.last.Take, Event: s.takeEvent(), Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
+		Liveness: liveness{s}, Jobs: o.Jobs, Settings: o.Registry.Settings, Rotated: o.Rotations.Answered, Measured: s.last.Take, Event: s.takeEvent(), Faults: o.Faults, Timing: o.Timing, Clock: o.Clock, Metrics: o.Metrics, Log: o.Log,
 	})
 	s.gate = newGate(o.Limits, s.tlsConfig(), s.faulty, o.Metrics, o.Log)
 	s.gauges()
@@ -172,8 +178,10 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.followRevoked(ctx) })
 	wg.Go(func() { s.followFaults(ctx) })
 	wg.Go(func() { s.followDrain(ctx) })
+	wg.Go(func() { s.followGone(ctx) })
 	wg.Go(func() {
 		<-ctx.Done()
+		s.end()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
 		_ = s.http.Shutdown(stop)
@@ -200,6 +208,30 @@ func (s *Server) followRevoked(ctx context.Context) {
 				return
 			}
 			s.hub.Revoked(id)
+		}
+	}
+}
+
+// gonePause is the least time between two looks for nodes that are gone.
+const gonePause = 200 * time.Millisecond
+
+// followGone ends the jobs of nodes that are no longer let in.
+func (s *Server) followGone(ctx context.Context) {
+	changed := s.opt.Registry.Watch(ctx)
+	for {
+		for _, id := range s.opt.Jobs.Busy() {
+			n, err := s.opt.Registry.Node(ctx, string(id))
+			if err == nil && (n.State == api.NodeRetired || n.State == api.NodeQuarantined) {
+				s.opt.Jobs.Gone(id, "the node is "+string(n.State))
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(gonePause):
+		}
+		if _, open := <-changed; !open {
+			return
 		}
 	}
 }

@@ -261,8 +261,8 @@ func TestCommandTooLongForAFrame(t *testing.T) {
 	s := n.session(n.climb())
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: r.clientTLS(r.credentials(api.RoleOperator, "admin.ann"))}}
 	defer client.CloseIdleConnections()
-	body := `{"argv":["echo","` + strings.Repeat("<", 60_000) + `"]}`
-	res, err := client.Post("https://"+r.addr+strings.Replace(api.PathExec, "{id}", string(n.id), 1), "application/json", strings.NewReader(body))
+	body := `{"to": {"nodes": ["` + string(n.id) + `"]}, "exec": {"argv":["echo","` + strings.Repeat("<", 60_000) + `"]}}`
+	res, err := client.Post("https://"+r.addr+api.PathJobs, "application/json", strings.NewReader(body))
 	must(t, err)
 	_ = res.Body.Close()
 	if res.StatusCode != http.StatusBadRequest {

@@ -30,6 +30,7 @@ var Pure = []string{
 	"ac-mock/events/intake",
 	"ac-mock/fallback/claim",
 	"ac-mock/hub/dispatch",
+	"ac-mock/jobs/delivery",
 	"ac-mock/jobs/schedule/due",
 	"ac-mock/rotate",
 	"lab/actor/dhcp/decide",

@@ -71,7 +71,6 @@ const (
 	PathRetire     = "/api/nodes/{id}/retire"     // POST
 	PathQuarantine = "/api/nodes/{id}/quarantine" // POST
 	PathRelease    = "/api/nodes/{id}/release"    // POST; out of quarantine
-	PathExec       = "/api/nodes/{id}/exec"       // POST ExecRequest; answers ExecEvent lines (NDJSON) as they happen
 	PathAudit      = "/api/audit"                 // GET; ?node= filters; newest last
 	PathAuditChain = "/api/audit/chain"           // GET ?after=; answers AuditChain
 	PathRecovery   = "/api/nodes/{id}/recovery"   // POST ?again=1; answers Recovery

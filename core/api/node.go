@@ -191,16 +191,6 @@ type ExecRequest struct {
 	Args      json.RawMessage   `json:"args,omitempty"`    // of the builtin
 }
 
-// ExecEvent is one line of the stream that an operator's exec request gets.
-type ExecEvent struct {
-	Job    string `json:"job,omitempty"`
-	Stream string `json:"stream,omitempty"`
-	Data   []byte `json:"data,omitempty"`
-	Done   bool   `json:"done,omitempty"`
-	Code   int    `json:"code,omitempty"`
-	Error  string `json:"error,omitempty"`
-}
-
 // Secret is key material. It prints as [secret] wherever it is formatted or
 // logged; only JSON on the wire carries its bytes.
 type Secret []byte

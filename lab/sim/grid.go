@@ -162,8 +162,11 @@ func (w *World) Run(_ context.Context, name, id string, lasts time.Duration) err
 			continue
 		}
 		j := &grid.Job{ID: id, Node: name, Accepted: w.e.Now(), Expected: node.Pieces}
+		if err := c.Exec(record, id, node.Argv(lasts)); err != nil {
+			return err // nobody has taken it
+		}
 		w.seen.jobs, w.seen.byJob[id] = append(w.seen.jobs, j), j
-		return c.Exec(record, id, node.Argv(lasts))
+		return nil
 	}
 	return fmt.Errorf("job %s: %s has no session with an AC that answers", id, name)
 }

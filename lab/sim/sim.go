@@ -176,6 +176,7 @@ func (w *World) buildACs() error {
 		c := controller.New(w.e, h, controller.Options{
 			Name: m.Name, Grid: w.plan.Lab + ".lab", Policy: enrol.Policy{Mode: enrol.Mode(m.AC.Policy)}, Limits: w.o.Limits,
 			NodeLife: m.AC.CertificateLife, Epoch: Epoch, Store: w.store, Seal: sealer, Root: root, Watcher: w, Log: w.log, Judge: w.judge,
+			Elsewhere: w.elsewhereOnline,
 		})
 		if err := c.Start(); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
@@ -146,19 +147,33 @@ func (w *World) Granted(c *controller.Controller, peer string, id api.NodeID, wh
 	w.changed()
 }
 
-// Job is told what an operator is told of a job (controller.Watcher).
-func (w *World) Job(_ *controller.Controller, id string, e api.ExecEvent) {
-	j := w.seen.byJob[id]
-	if j == nil {
-		return
-	}
-	if len(e.Data) > 0 {
-		j.Output++
-	}
-	if e.Done {
-		j.Told, j.Lost = true, e.Error != ""
-		w.e.NoteText(3, noteJob, id+e.Error)
-		w.event(j.Node, "job", "%s: code %d %s", id, e.Code, e.Error)
+// elsewhereOnline says whether a node has a session with another AC than one.
+func (w *World) elsewhereOnline(c *controller.Controller, id api.NodeID) bool {
+	return slices.ContainsFunc(w.acs, func(other *controller.Controller) bool { return other != c && other.Online(id) })
+}
+
+// told asks the ACs that answer what became of jobs, as an operator does who
+// waits for them, and counts the pieces of output that ACs have.
+func (w *World) told() {
+	for _, j := range w.seen.jobs {
+		if j.Told {
+			continue
+		}
+		record := api.NodeID(w.idOf(j.Node))
+		for _, c := range w.acs {
+			run, ok := c.Run(j.ID, record)
+			if !ok || !run.State.Ended() {
+				continue
+			}
+			pieces := map[uint64]bool{}
+			for _, c := range w.acs {
+				c.Said(j.ID, func(_ api.NodeID, seq uint64) { pieces[seq] = true })
+			}
+			j.Told, j.Lost, j.Output = true, run.State != api.JobSuccess, len(pieces)
+			w.e.NoteText(3, noteJob, j.ID+string(run.State)+run.Error)
+			w.event(j.Node, "job", "%s: %s, code %d %s", j.ID, run.State, run.Code, run.Error)
+			break
+		}
 	}
 }
 
@@ -184,6 +199,7 @@ func (w *World) changed() {
 		for _, c := range w.acs {
 			c.News()
 		}
+		w.told()
 	})
 }
 

@@ -37,19 +37,20 @@ func ac(t *testing.T) http.Handler {
 		w.WriteHeader(http.StatusConflict)
 		answer(api.Failure{Error: "it is retired already", Remedy: "nothing to do"})(w, nil)
 	})
-	mux.HandleFunc("POST "+api.PathExec, func(w http.ResponseWriter, r *http.Request) {
-		var req api.ExecRequest
+	mux.HandleFunc("POST "+api.PathJobs, func(w http.ResponseWriter, r *http.Request) {
+		var req api.JobRequest
 		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
 			t.Error(err)
 		}
-		events := []api.ExecEvent{{Job: "j"}, {Stream: "stdout", Data: []byte(fmt.Sprintf("%q\n", req.Argv))}, {Stream: "stderr", Data: []byte("err\n")}, {Done: true, Code: 3}}
-		if req.Argv[0] == "nosuch" {
-			events = []api.ExecEvent{{Done: true, Code: 127, Error: "run nosuch: not found"}}
+		argv := req.Exec.Argv
+		events := []api.JobEvent{{Job: "j"}, {Stream: "stdout", Data: []byte(fmt.Sprintf("%q\n", argv))}, {Stream: "stderr", Data: []byte("err\n")}, {State: api.JobError, Code: 3}}
+		if argv[0] == "nosuch" {
+			events = []api.JobEvent{{State: api.JobError, Code: 127, Error: "run nosuch: not found"}}
 		}
-		if req.Argv[0] == "lost" {
-			events = []api.ExecEvent{{Done: true, Code: -1, Error: "node is away"}}
+		if argv[0] == "lost" {
+			events = []api.JobEvent{{State: api.JobExpired, Error: "node is away"}}
 		}
-		for _, e := range events {
+		for _, e := range append(events, api.JobEvent{Done: true}) {
 			answer(e)(w, nil)
 		}
 	})

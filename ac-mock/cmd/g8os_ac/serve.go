@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,8 @@ import (
 	"github.com/g8os/g8os/ac-mock/events"
 	"github.com/g8os/g8os/ac-mock/fallback"
 	"github.com/g8os/g8os/ac-mock/fault"
+	"github.com/g8os/g8os/ac-mock/jobs"
+	"github.com/g8os/g8os/ac-mock/jobs/output"
 	"github.com/g8os/g8os/ac-mock/keyfile"
 	"github.com/g8os/g8os/ac-mock/layers"
 	"github.com/g8os/g8os/ac-mock/metrics"
@@ -40,6 +43,8 @@ type controller struct {
 	store    store.Store
 	ca       *ca.CA
 	registry *registry.Registry
+	jobs     *jobs.Queue
+	peer     *http.Client // asks other ACs
 	metrics  *metrics.Metrics
 	cluster  *cluster.Cluster
 	seal     *seal.Sealer
@@ -87,14 +92,46 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (ac *control
 	}); err != nil {
 		return ac, err
 	}
-	ac.cluster = ac.others(log)
+	ac.cluster, ac.peer = ac.others(log), ac.peerClient()
 	if ac.registry, err = registry.Open(ctx, registry.Options{
 		Store: ac.store, Seal: sealer, CA: ac.ca, Policy: enrol.Policy{Mode: enrol.Mode(cfg.Policy)},
 		Grid: cfg.Grid, AuthorizedKeys: cfg.AuthorizedKeys, AC: cfg.Name, Alive: ac.cluster.Alive, Log: log,
 	}); err != nil {
 		return ac, err
 	}
+	if ac.jobs, err = ac.queue(ctx, log); err != nil {
+		return ac, err
+	}
 	return ac, ac.firstAdmin(ctx, time.Now())
+}
+
+// queue opens the queue of jobs.
+func (ac *controller) queue(ctx context.Context, log *slog.Logger) (*jobs.Queue, error) {
+	said, err := output.Open(output.Options{Dir: filepath.Join(ac.cfg.DataDir, "output"), Log: log})
+	if err != nil {
+		return nil, err
+	}
+	o := jobs.Options{
+		Store: ac.store, Output: said, AC: ac.cfg.Name, Entry: ac.registry.Entry, Noted: ac.registry.Noted, Log: log,
+		Name: func(id api.NodeID) string { n, _ := ac.registry.Node(ctx, string(id)); return n.Name },
+		Elsewhere: func(id api.NodeID) bool {
+			n, err := ac.registry.Node(ctx, string(id))
+			return err == nil && n.AC != ac.cfg.Name && ac.cluster.Alive(n.AC)
+		},
+		Leads: ac.leads, Peers: server.Peers{Cluster: ac.cluster, Client: ac.peer},
+	}
+	return jobs.Open(ctx, o)
+}
+
+// leads says whether this AC is the one that tidies up: the first by name of
+// those that are there.
+func (ac *controller) leads() bool {
+	for _, p := range ac.cluster.Others() {
+		if p.Name < ac.cfg.Name {
+			return false
+		}
+	}
+	return true
 }
 
 func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (store.Store, error) {
@@ -117,6 +154,9 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger) (store.
 }
 
 func (ac *controller) close() {
+	if ac.jobs != nil {
+		ac.jobs.Close()
+	}
 	if ac.registry != nil {
 		_ = ac.registry.Close()
 	}
@@ -196,7 +236,7 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 	})
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
-		Cluster: ac.cluster, Peer: ac.peerClient(), Backup: ac.backup, Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
+		Cluster: ac.cluster, Peer: ac.peer, Backup: ac.backup, Registry: ac.registry, Jobs: ac.jobs, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed,
 		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Events: ac.events, Log: log,
 	})

@@ -46,34 +46,3 @@ func BenchmarkHeard(b *testing.B) {
 		i++
 	}
 }
-
-// BenchmarkAttached is a node that comes back while 1000 others have a job each.
-func BenchmarkAttached(b *testing.B) {
-	jobs, ids := NewJobs(DefaultTiming), nodes(1000)
-	for i, id := range ids {
-		if _, err := jobs.Start(fmt.Sprint("job-", i), id, api.ExecRequest{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for b.Loop() {
-		jobs.Detached(ids[500], t0)
-		if got := jobs.Attached(ids[500]); len(got) != 1 {
-			b.Fatal(got)
-		}
-	}
-}
-
-// BenchmarkTick is a tick while 1000 jobs run.
-func BenchmarkTick(b *testing.B) {
-	jobs, ids := NewJobs(DefaultTiming), nodes(1000)
-	for i, id := range ids {
-		if _, err := jobs.Start(fmt.Sprint("job-", i), id, api.ExecRequest{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for b.Loop() {
-		if got := jobs.Tick(t0); len(got) != 0 {
-			b.Fatal(got)
-		}
-	}
-}

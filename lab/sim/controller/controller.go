@@ -1,14 +1,13 @@
 // Package controller is the shell around a simulated AC: what ac-mock/server,
 // ac-mock/hub and their goroutines are on a machine. The registry, the CA, the
-// sealer, the armed faults and the decisions about sessions and jobs run in it
+// sealer, the armed faults, the queue of jobs and the decisions about sessions run in it
 // as they are, on a store in memory.
 //
 //	ether ─ Hello, Request, frames ─▶ serve ─▶ registry, ca ─▶ store (shared by ACs)
-//	                                    └────▶ dispatch (sessions, jobs)
+//	                                    └────▶ dispatch (sessions), jobs ─▶ store, output
 //
-// It promises that a kill loses what a kill loses: sessions and what the hub
-// knew of jobs, and nothing that the store has acknowledged; and that other ACs
-// hear of a write after the delay of the store. Limits on connections, which
+// It promises that a kill loses what a kill loses: sessions, and nothing that the
+// store or the files of output have acknowledged; and that other ACs hear of a write after the delay of the store. Limits on connections, which
 // ac-mock/server keeps for real sockets, are not here.
 package controller
 
@@ -24,6 +23,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/enrol"
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/hub/dispatch"
+	"github.com/g8os/g8os/ac-mock/jobs"
 	"github.com/g8os/g8os/ac-mock/registry"
 	"github.com/g8os/g8os/ac-mock/rotate/drive"
 	"github.com/g8os/g8os/ac-mock/seal"
@@ -38,7 +38,6 @@ import (
 type Watcher interface {
 	Released(c *Controller, peer string, node api.Node, device []byte, counter uint64)
 	Granted(c *Controller, peer string, id api.NodeID, what string)
-	Job(c *Controller, id string, e api.ExecEvent)
 	Changed() // the store may have
 }
 
@@ -55,7 +54,9 @@ type Options struct {
 	Root     ca.Root
 	Judge    *channel.Judge // nil until the CA exists; then by SetJudge
 	Watcher  Watcher
-	Log      *slog.Logger
+	// Elsewhere says whether a node has a session with another AC.
+	Elsewhere func(c *Controller, id api.NodeID) bool
+	Log       *slog.Logger
 }
 
 // Controller is one AC.
@@ -68,7 +69,8 @@ type Controller struct {
 	rng   engine.Stream
 	clock time.Duration // what the clock is ahead of the grid's time
 	store *memory.Client
-	run   *run // nil: g8os_ac does not run
+	said  *said // what is on its disk of the output of jobs
+	run   *run  // nil: g8os_ac does not run
 }
 
 // run is one run of g8os_ac.
@@ -82,10 +84,10 @@ type run struct {
 	chains   map[*x509.Certificate][]*x509.Certificate
 	wrong    []*x509.Certificate
 	presence *dispatch.Presence
-	jobs     *dispatch.Jobs
+	jobs     *jobs.Queue
+	writing  bool // the queue is settled in a moment
 	sessions map[api.NodeID]*session
 	numbers  uint64
-	open     []string // jobs whose operator waits
 	conns    map[*conn]bool
 	frozen   bool
 	missed   []func()
@@ -97,7 +99,7 @@ type run struct {
 // New makes an AC that does not run.
 func New(e *engine.Engine, host *ether.Host, o Options) *Controller {
 	return &Controller{
-		Host: host, Faults: fault.NewSet(true), o: o, e: e, rng: e.Stream("ac " + o.Name), store: o.Store.Client(),
+		Host: host, Faults: fault.NewSet(true), o: o, e: e, rng: e.Stream("ac " + o.Name), store: o.Store.Client(), said: newSaid(),
 	}
 }
 
@@ -135,7 +137,7 @@ func (c *Controller) Start() error {
 	}
 	r := &run{
 		Controller: c, sessions: map[api.NodeID]*session{}, conns: map[*conn]bool{}, chains: map[*x509.Certificate][]*x509.Certificate{},
-		presence: dispatch.NewPresence(dispatch.DefaultTiming.Silence), jobs: dispatch.NewJobs(dispatch.DefaultTiming),
+		presence: dispatch.NewPresence(dispatch.DefaultTiming.Silence),
 	}
 	ctx := context.Background()
 	var err error
@@ -154,6 +156,9 @@ func (c *Controller) Start() error {
 		return fmt.Errorf("start AC %s: %w", c.o.Name, err)
 	}
 	if r.own, err = r.ca.Server(ca.ServerOptions{Name: c.o.Name}); err != nil {
+		return fmt.Errorf("start AC %s: %w", c.o.Name, err)
+	}
+	if r.jobs, err = r.queue(ctx); err != nil {
 		return fmt.Errorf("start AC %s: %w", c.o.Name, err)
 	}
 	r.rotating = r.rotations()
@@ -175,9 +180,6 @@ func (c *Controller) Kill() {
 	c.run = nil
 	c.Host.Listen(nil)
 	c.Host.CloseAll()
-	for _, id := range r.open {
-		c.o.Watcher.Job(c, id, api.ExecEvent{Job: id, Done: true, Code: -1, Error: "the connection to the AC was lost"})
-	}
 }
 
 // Freeze stops g8os_ac as SIGSTOP does; Thaw lets it go on.
@@ -230,7 +232,8 @@ func (r *run) tick() {
 			s.leave(api.CloseSilent)
 		}
 	}
-	r.perform(r.jobs.Tick(now))
+	r.jobs.Tick(context.Background())
+	r.write()
 	r.Faults.Expire(now)
 	r.rotate()
 	r.revokedNow()
@@ -290,5 +293,6 @@ func (c *Controller) News() {
 			r.heard.node = max(b.Revision, r.heard.node)
 		}
 		r.revokedNow()
+		r.heardOfJobs(ctx)
 	})
 }

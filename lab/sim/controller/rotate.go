@@ -25,7 +25,7 @@ func (s sessions) Online(id api.NodeID) bool { return s.sessions[id] != nil }
 
 func (s sessions) Rotate(id api.NodeID, a api.Rotate) {
 	if to := s.sessions[id]; to != nil {
-		to.send(channel.Frame{Type: api.FrameRotate, Rotate: &a})
+		to.Send(channel.Frame{Type: api.FrameRotate, Rotate: &a})
 	}
 }
 

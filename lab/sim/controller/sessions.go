@@ -3,11 +3,9 @@ package controller
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"net/http"
 
 	"github.com/g8os/g8os/ac-mock/fault"
-	"github.com/g8os/g8os/ac-mock/hub/dispatch"
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/lab/sim/channel"
 )
@@ -44,22 +42,32 @@ func (k *conn) open() {
 	k.session = s
 	now := r.Now()
 	if r.presence.Opened(s.node, s.number, now) != 0 {
-		r.jobs.Detached(s.node, now)
 		old := r.sessions[s.node]
 		s.where, old.renewed, old.pushed = old.where, !old.cert.Equal(cert), true
 		old.conn.end.Send(channel.Leave{Status: api.CloseReplaced}, channel.FrameSize)
 	}
 	r.sessions[s.node] = s
 	settings := r.registry.Settings(s.node)
-	s.send(channel.Frame{Type: api.FrameSettings, Settings: &settings})
-	r.perform(r.jobs.Attached(s.node))
+	s.Send(channel.Frame{Type: api.FrameSettings, Settings: &settings})
+	r.jobs.Attached(s.node, s)
+	r.write()
 	if r.Faults.Active(fault.LoseSession, s.node, now) {
 		r.after(fault.SessionLife, s.cut)
 	}
 	r.after(max(cert.NotAfter.Sub(now), 0)+1, func() { r.recheckOne(s) }) // a certificate runs out without an event
 }
 
-func (s *session) send(f channel.Frame) { s.conn.end.Send(f, channel.FrameSize+len(f.Data)) }
+// Send sends a frame (jobs.Session).
+func (s *session) Send(f channel.Frame) { s.conn.end.Send(f, channel.FrameSize+len(f.Data)) }
+
+// Cut ends the session in a moment (jobs.Session).
+func (s *session) Cut(string) {
+	s.run.after(0, func() {
+		if s.conn.session == s {
+			s.cut()
+		}
+	})
+}
 
 // received steps the machines with a frame of the node.
 func (s *session) received(f channel.Frame) {
@@ -73,16 +81,15 @@ func (s *session) received(f channel.Frame) {
 			s.where = f.Where.Shown()
 		}
 		r.registry.Seen(s.node, s.where, true)
-		s.send(channel.Frame{Type: api.FrameHeartbeat, Seq: f.Seq})
+		s.Send(channel.Frame{Type: api.FrameHeartbeat, Seq: f.Seq})
 	case api.FrameRotate:
 		if f.Rotate != nil {
 			r.rotating.Answered(s.node, *f.Rotate)
 			r.rotateSoon()
 		}
-	case api.FrameOutput:
-		r.perform(r.jobs.Output(s.node, f))
-	case api.FrameExit:
-		r.perform(r.jobs.Exit(s.node, f, now))
+	case api.FrameStarted, api.FrameOutput, api.FrameExit:
+		r.jobs.Received(s.node, f)
+		r.write()
 	}
 }
 
@@ -106,7 +113,7 @@ func (r *run) drop(s *session) {
 		return
 	}
 	delete(r.sessions, s.node)
-	r.jobs.Detached(s.node, r.Now())
+	r.jobs.Detached(s.node)
 	if s.where != (api.Whereabouts{}) {
 		r.registry.Seen(s.node, s.where, false)
 	}
@@ -158,58 +165,6 @@ func (c *Controller) Cut(meant func(api.NodeID) bool) {
 			s.cut()
 		}
 	}
-}
-
-// perform does what Jobs decided.
-func (r *run) perform(effects []dispatch.Effect) {
-	for _, e := range effects {
-		s := r.sessions[e.Node]
-		switch {
-		case e.Event != nil:
-			r.told(e)
-		case s == nil:
-		case e.Frame != nil:
-			s.send(*e.Frame)
-		default:
-			s.cut()
-		}
-	}
-}
-
-// told hands an event to the operator, who takes it at once.
-func (r *run) told(e dispatch.Effect) {
-	r.o.Watcher.Job(r.Controller, e.Job, *e.Event)
-	if e.Event.Done {
-		r.close(e.Job)
-	}
-	r.perform(r.jobs.Taken(e.Job, e.Seq, len(e.Event.Data)))
-}
-
-func (r *run) close(job string) {
-	for i, id := range r.open {
-		if id == job {
-			r.open = append(r.open[:i], r.open[i+1:]...)
-			return
-		}
-	}
-}
-
-// Exec starts a job on a node, as an operator does who waits for it.
-func (c *Controller) Exec(id api.NodeID, job string, argv []string) error {
-	r := c.run
-	switch {
-	case r == nil || r.frozen:
-		return fmt.Errorf("exec on node %s: AC %s does not answer", id, c.o.Name)
-	case r.sessions[id] == nil:
-		return fmt.Errorf("exec on node %s: it has no session with AC %s", id, c.o.Name)
-	}
-	effects, err := r.jobs.Start(job, id, api.ExecRequest{Argv: argv})
-	if err != nil {
-		return fmt.Errorf("exec on node %s: %w", id, err)
-	}
-	r.open = append(r.open, job)
-	r.perform(effects)
-	return nil
 }
 
 // Online says whether a node has a session here.

@@ -1,0 +1,144 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// Attached tells that a node has a new session: whatever of it has not ended is
+// named to it again.
+func (m *Machine) Attached(id api.NodeID, now time.Time) []Effect {
+	n := m.node(id)
+	n.attached, n.handed = true, 0
+	var out []Effect
+	for _, r := range n.ready {
+		if r.handed = false; r.began {
+			out = append(out, n.hand(r, now)...)
+		}
+	}
+	for _, r := range slices.Clone(n.ready) {
+		if r.job.spec.Request.Parallel > 0 {
+			out = append(out, m.ask(r.job, now)...)
+		}
+	}
+	return append(out, m.handOut(n, now)...)
+}
+
+// Detached tells that a node has no session here any more.
+func (m *Machine) Detached(id api.NodeID) {
+	n := m.nodes[id]
+	if n == nil {
+		return
+	}
+	n.attached, n.handed = false, 0
+	for _, r := range n.ready {
+		r.handed = false
+	}
+	m.tidy(n)
+}
+
+// handOut gives a node what it may have now.
+func (m *Machine) handOut(n *node, now time.Time) (out []Effect) {
+	if n == nil || !n.attached {
+		return nil
+	}
+	for _, r := range n.ready {
+		if n.handed >= MaxHanded {
+			break
+		}
+		if !r.handed && r.mayBegin(now) && (r.job.spec.Request.Parallel == 0 || r.job.turns[r.node]) {
+			out = append(out, n.hand(r, now)...)
+		}
+	}
+	return out
+}
+
+// mayBegin says whether nothing has decided against a run.
+func (r *run) mayBegin(now time.Time) bool {
+	return r.began || !r.cancel && !r.ending && now.Before(r.job.spec.Expires)
+}
+
+// hand names a run to its node.
+func (n *node) hand(r *run, now time.Time) []Effect {
+	r.handed = true
+	n.handed++
+	f := api.Frame{Type: api.FrameExec, Seq: r.safe, Exec: &r.job.spec.Request.Exec}
+	if r.began {
+		f.State = api.JobRunning
+	}
+	out := []Effect{r.send(f)}
+	if r.cancel {
+		out = append(out, r.stop(now))
+	}
+	return out
+}
+
+// stop tells a node to stop a run.
+func (r *run) stop(now time.Time) Effect {
+	r.since = now
+	return r.send(api.Frame{Type: api.FrameCancel})
+}
+
+func (r *run) send(f api.Frame) Effect {
+	f.Job = r.job.spec.ID
+	return Effect{Job: f.Job, Node: r.node, Frame: &f}
+}
+
+func (r *run) ack(seq uint64) Effect { return r.send(api.Frame{Type: api.FrameAck, Seq: seq}) }
+
+// ask wants a turn for nodes of a job with Parallel that could begin now and
+// have none.
+func (m *Machine) ask(j *job, now time.Time) []Effect {
+	if j.spec.Request.Parallel == 0 || j.asking {
+		return nil
+	}
+	var turns []api.NodeID
+	for _, r := range j.runs {
+		if j.turns[r.node] && r.result == nil {
+			turns = append(turns, r.node)
+		}
+	}
+	had := len(turns)
+	for _, r := range j.runs {
+		if len(turns) >= j.spec.Request.Parallel {
+			break
+		}
+		if n := m.nodes[r.node]; r.result == nil && !j.turns[r.node] && r.ready && n.attached && r.mayBegin(now) {
+			turns = append(turns, r.node)
+		}
+	}
+	if len(turns) == had {
+		return nil
+	}
+	j.asking = true
+	return []Effect{{Job: j.spec.ID, Turns: turns, Over: j.turned}}
+}
+
+// Turns tells which nodes of a job have a turn, and which revision said so.
+func (m *Machine) Turns(id string, nodes []api.NodeID, revision int64, now time.Time) []Effect {
+	j := m.jobs[id]
+	if j == nil || revision <= j.turned {
+		return nil
+	}
+	j.turned, j.asking, j.turns = revision, false, map[api.NodeID]bool{}
+	for _, id := range nodes {
+		j.turns[id] = true
+	}
+	var out []Effect
+	for _, id := range nodes {
+		if r := j.byNode[id]; r != nil && r.result == nil {
+			out = append(out, m.handOut(m.nodes[id], now)...)
+		}
+	}
+	return append(out, m.ask(j, now)...)
+}
+
+// TurnsLost tells that turns could not be written: another AC was faster, or the
+// store is away. They are asked for again with the next Turns, or Tick.
+func (m *Machine) TurnsLost(id string) {
+	if j := m.jobs[id]; j != nil {
+		j.asking = false
+	}
+}
