@@ -169,7 +169,8 @@ func (w *World) told() {
 			for _, c := range w.acs {
 				c.Said(j.ID, func(_ api.NodeID, seq uint64) { pieces[seq] = true })
 			}
-			j.Told, j.Lost, j.Output = true, run.State != api.JobSuccess, len(pieces)
+			// That pieces are missing a stream says; the power of a node takes some.
+			j.Told, j.Lost, j.Output = true, run.State != api.JobSuccess || j.Interrupted && len(pieces) < j.Expected, len(pieces)
 			w.e.NoteText(3, noteJob, j.ID+string(run.State)+run.Error)
 			w.event(j.Node, "job", "%s: %s, code %d %s", j.ID, run.State, run.Code, run.Error)
 			break

@@ -53,9 +53,6 @@ func Draw(seed uint64, o Drawing) (record.Head, error) {
 	if err != nil {
 		return h, err
 	}
-	if len(plan.ACs) > 1 { // an AC that does not know a job acknowledges what is said of it: the one that does waits for ever
-		h.Options.Jobs = 0
-	}
 	var first time.Duration
 	if !h.Options.Ready {
 		first = climb

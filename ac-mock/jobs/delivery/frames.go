@@ -27,13 +27,22 @@ func (m *Machine) heard(r *run, at *time.Time) []Effect {
 		return nil
 	}
 	r.began = true
+	if r.result != nil {
+		return nil
+	}
 	return []Effect{{Job: r.job.spec.ID, Node: r.node, Began: &Began{At: at, AC: m.ac}}}
+}
+
+// mayBeOvertaken says whether a run ended without anybody having stopped it or
+// heard of it.
+func (r *run) mayBeOvertaken() bool {
+	return r.result.Decided && (r.result.State == api.JobExpired || r.result.State == api.JobLost)
 }
 
 // overtaken is what to do about a node that runs what is over: cancelled means
 // stopped; of what expired its own word will count.
 func (r *run) overtaken(now time.Time) []Effect {
-	if r.result.Decided && (r.result.State == api.JobCancelled || r.result.State == api.JobRefused) {
+	if r.result.Decided && !r.mayBeOvertaken() {
 		return []Effect{r.stop(now)}
 	}
 	return nil
@@ -45,7 +54,7 @@ func (m *Machine) Output(node api.NodeID, f api.Frame, now time.Time) []Effect {
 	switch {
 	case r == nil:
 		return m.stranger(node, f)
-	case r.result != nil: // a straggler: nobody waits for it
+	case r.result != nil && !r.mayBeOvertaken(): // a straggler: nobody waits for it
 		return append(r.overtaken(now), r.ack(f.Seq))
 	case r.exit != nil:
 		return nil // no job speaks after its end; the exit's acknowledgement covers it

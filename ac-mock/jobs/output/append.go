@@ -90,9 +90,11 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 	}
 	var text []byte
 	for i, p := range pieces {
+		if at.size >= l.o.PerJob/2 {
+			at = part{from: at.from + at.size}
+		}
 		text = appendRecord(text, p)
-		full := at.size+int64(len(text)) >= l.o.PerJob/2
-		if !full && i < len(pieces)-1 {
+		if i < len(pieces)-1 && at.size+int64(len(text)) < l.o.PerJob/2 {
 			continue
 		}
 		if err := l.writeAt(id, at, text, w); err != nil {
@@ -100,9 +102,7 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 		}
 		at.size += int64(len(text))
 		g.add = append(g.add, at)
-		if text = text[:0]; full {
-			at = part{from: at.from + at.size}
-		}
+		text = text[:0]
 	}
 	return nil
 }
