@@ -3,6 +3,7 @@ package monitor
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,9 @@ func (r *Reader) fileSystems(s *measure.Sample) error {
 		f := measure.FileSystem{Path: m.Mountpoint, Source: m.Source, Type: m.FSType, ReadOnly: readOnly(m)}
 		f.State = known && unix.Mkdev(uint32(m.Major), uint32(m.Minor)) == uint64(state.Dev)
 		if f.Total, f.Used, f.Inodes, f.InodesUsed, err = statfs(m.Mountpoint); err != nil {
-			errs = append(errs, err) // it has just gone, or is hidden by another mount
+			if !errors.Is(err, fs.ErrNotExist) { // it has just gone, or another mount hides it
+				errs = append(errs, err)
+			}
 			continue
 		}
 		if f.Total > 0 {

@@ -32,8 +32,9 @@ import (
 // Options of a Monitor. Only Log must be set.
 type Options struct {
 	Paths Paths
-	Rules string                // alarms.toml, which need not be there; empty: the defaults count
-	Note  func(api.NodeEvent)   // takes an alarm that is raised or cleared; it must not block
+	Rules string // alarms.toml, which need not be there; empty: the defaults count
+	// Note takes an alarm that is raised or cleared, as an event (jobs.Note). It must not block.
+	Note  func(level int, source, text string, detail json.RawMessage)
 	Off   func() *time.Duration // how far the clock is from the AC's; nil: nobody knows
 	Count func(*api.Metrics)    // adds what others know: services, jobs
 	Every time.Duration         // between two samples; default api.MetricsEvery
@@ -132,7 +133,7 @@ func (m *Monitor) note(c alarm.Change) {
 	if err != nil {
 		m.opt.Log.Error("alarm without its detail", "alarm", c.Rule.Name, "error", err)
 	}
-	m.opt.Note(api.NodeEvent{Level: c.Rule.Level, Source: "alarm:" + c.Rule.Name, Text: c.Text(), Detail: detail})
+	m.opt.Note(c.Rule.Level, "alarm:"+c.Rule.Name, c.Text(), detail)
 }
 
 // readRules reads the rules again if their file is another one than before. As
@@ -174,6 +175,6 @@ func (m *Monitor) readRules() []alarm.Change {
 func (m *Monitor) wrong(err error) {
 	m.opt.Log.Warn("rules of alarms stay as they were", "error", err)
 	if m.opt.Note != nil {
-		m.opt.Note(api.NodeEvent{Level: api.LevelWarning, Source: "core", Text: "rules of alarms stay as they were: " + err.Error()})
+		m.opt.Note(api.LevelWarning, "core", "rules of alarms stay as they were: "+err.Error(), nil)
 	}
 }

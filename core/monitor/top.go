@@ -46,6 +46,9 @@ func Top(ctx context.Context, p Paths, a api.TopArgs, count func(*api.Metrics), 
 			return ctx.Err()
 		case <-tick.C:
 		}
+		if ctx.Err() != nil { // both at once
+			return ctx.Err()
+		}
 		after, _ := r.Full() // what cannot be read is not there
 		t := measure.Top(before, after, a.Limit)
 		if count != nil {

@@ -18,7 +18,7 @@ const alarmsToml = "alarms.toml"
 
 func (n *Node) newMonitor() *monitor.Monitor {
 	return monitor.New(monitor.Options{
-		Paths: n.measured(), Rules: filepath.Join(n.opt.Mount, alarmsToml), Off: n.off.Load, Count: n.count, Log: n.opt.Log,
+		Paths: n.measured(), Rules: filepath.Join(n.opt.Mount, alarmsToml), Off: n.off.Load, Count: n.count, Note: n.jobs.Note, Log: n.opt.Log,
 	})
 }
 
@@ -28,7 +28,7 @@ func (n *Node) measured() monitor.Paths {
 }
 
 // count adds what only the node knows to the figures of its machine.
-func (n *Node) count(*api.Metrics) {}
+func (n *Node) count(m *api.Metrics) { m.Jobs = n.jobs.Running() }
 
 // compareClock takes what time it is at the AC.
 func (n *Node) compareClock(ac time.Time) {

@@ -13,8 +13,8 @@ const (
 	// of the lowest level goes.
 	KeptEvents = 1000
 	// maxEventText and maxEventDetail bound an event, in bytes.
-	maxEventText   = 1024
-	maxEventDetail = 4096
+	maxEventText   = api.MaxEventText
+	maxEventDetail = api.MaxEventDetail
 	maxEventSource = 128
 )
 
@@ -28,7 +28,8 @@ type events struct {
 
 func (e *events) next() (api.Frame, bool) {
 	i, _ := slices.BinarySearchFunc(e.kept, e.sent+1, bySeq)
-	if i == len(e.kept) || e.kept[i].Seq > e.safe {
+	// Those before it are on their way: the AC takes no more than so many at a time.
+	if i == len(e.kept) || e.kept[i].Seq > e.safe || i >= api.MaxEvents {
 		return api.Frame{}, false
 	}
 	ev := e.kept[i]

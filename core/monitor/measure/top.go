@@ -59,6 +59,7 @@ func groups(before, after Sample, all []api.ProcessUse, over float64) []api.Grou
 	list := make([]api.GroupUse, 0, len(sum))
 	for _, path := range slices.Sorted(maps.Keys(sum)) {
 		g := sum[path]
+		g.CPU = min(g.CPU, float64(max(after.Cores, 1)))
 		if now, counted := after.Groups[path]; counted {
 			g.Memory = max(now.Memory, 0)
 			if was, counted := before.Groups[path]; counted {
