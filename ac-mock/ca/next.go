@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/seal"
@@ -115,6 +117,10 @@ func (t *trust) earlier() (all []*x509.Certificate) {
 	}
 	return all
 }
+
+// Retired are the issuing CAs of which nothing counts any more, by their subject
+// key ids, hex, sorted.
+func (c *CA) Retired() []string { return slices.Sorted(maps.Keys(c.trust.Load().gone)) }
 
 func keyID(issuer *x509.Certificate) string { return fmt.Sprintf("%x", issuer.SubjectKeyId) }
 

@@ -135,6 +135,15 @@ func (c *Client) ChangeRoles(ctx context.Context, ref string, q api.RolesRequest
 	return n, c.call(ctx, http.MethodPost, at(api.PathNodeRoles, ref), q, &n)
 }
 
+// SetGrace says how far a node may unlock without an AC; the zero Grace: not.
+func (c *Client) SetGrace(ctx context.Context, ref string, g api.Grace) (api.Node, error) {
+	if !g.On() {
+		return c.node(ctx, http.MethodDelete, api.PathGrace, ref)
+	}
+	var n api.Node
+	return n, c.call(ctx, http.MethodPost, at(api.PathGrace, ref), g, &n)
+}
+
 func (c *Client) node(ctx context.Context, method, path, ref string) (api.Node, error) {
 	var n api.Node
 	return n, c.call(ctx, method, at(path, ref), nil, &n)

@@ -59,6 +59,9 @@ type Record struct {
 
 	Roles []string `json:"roles,omitempty"` // what it is for, as jobs name it; sorted
 
+	Grace api.Grace `json:"grace,omitzero"` // how far it may unlock without an AC
+	TPM   bool      `json:"tpm,omitempty"`  // a TPM keeps its device key, as it says
+
 	// Recovered says to whom the recovery key of the volume was shown; nil: nobody.
 	Recovered *Shown `json:"recovered,omitempty"`
 
@@ -96,6 +99,14 @@ func (r Record) clone() Record {
 	return r
 }
 
+// Allowed is the grace that the node may have now.
+func (r Record) Allowed() api.Grace {
+	if r.State != api.NodeEnrolled {
+		return api.Grace{}
+	}
+	return r.Grace
+}
+
 func (r Record) owns(device []byte) bool {
 	return len(device) > 0 && bytes.Equal(r.Device, device)
 }
@@ -127,7 +138,7 @@ func (r Record) cloned(boot string, counter uint64) string {
 
 // seen notes a granted claim.
 func (r *Record) seen(c api.Claim, now time.Time) {
-	r.Hostname, r.Unlocked = c.Hostname, now.UTC()
+	r.Hostname, r.TPM, r.Unlocked = c.Hostname, c.TPM, now.UTC()
 	r.MACs = union(r.MACs, c.MACs)
 	r.counted(c.BootID, c.Counter)
 }

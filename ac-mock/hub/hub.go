@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -243,12 +245,19 @@ func (h *Hub) Sessions() int {
 	return len(h.sessions)
 }
 
-// Push sends settings to every node that has a session.
-func (h *Hub) Push(settings api.Settings) {
+// Settle sends their settings, as they are now, to nodes that have a session here;
+// without an id to all of them.
+func (h *Hub) Settle(ids ...api.NodeID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range h.sessions {
-		s.Send(api.Frame{Type: api.FrameSettings, Settings: &settings})
+	if len(ids) == 0 {
+		ids = slices.Collect(maps.Keys(h.sessions))
+	}
+	for _, id := range ids {
+		if s := h.sessions[id]; s != nil {
+			settings := h.opt.Settings(id)
+			s.Send(api.Frame{Type: api.FrameSettings, Settings: &settings})
+		}
 	}
 }
 

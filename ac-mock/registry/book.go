@@ -37,6 +37,7 @@ type book struct {
 	pending  int
 	watchers map[chan struct{}]struct{}
 	revoke   func(api.NodeID)
+	resettle func(api.NodeID)  // its Settings have changed
 	own      string            // name of this AC
 	alive    func(string) bool // whether another AC is there
 }
@@ -66,7 +67,7 @@ type presence struct {
 func newBook(revoke func(api.NodeID)) *book {
 	return &book{
 		nodes: map[api.NodeID]*entry{}, macs: map[string]pointer{}, keys: map[string]pointer{},
-		watchers: map[chan struct{}]struct{}{}, revoke: revoke,
+		watchers: map[chan struct{}]struct{}{}, revoke: revoke, resettle: func(api.NodeID) {},
 	}
 }
 
@@ -109,6 +110,9 @@ func (b *book) applyRecord(id api.NodeID, kv store.KV) error {
 	b.pending += count(record) - count(old)
 	if lost(old, record) {
 		b.revoke(id)
+	}
+	if old.Allowed() != record.Allowed() {
+		b.resettle(id)
 	}
 	b.changed()
 	return nil

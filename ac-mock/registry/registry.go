@@ -79,19 +79,20 @@ const (
 
 // Registry is the book. Its methods may be called from many goroutines.
 type Registry struct {
-	o        Options
-	book     *book
-	decoy    decoy
-	revision atomic.Int64
-	refusals chan refusal
-	more     chan struct{} // holds one token after a refusal, or an audit entry
-	untied   atomic.Bool   // there may be audit entries that are not tied to the chain
-	late     *writer
-	within   func(context.Context, time.Duration) (context.Context, context.CancelFunc)
-	revoked  *queue
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	closing  sync.Once
+	o         Options
+	book      *book
+	decoy     decoy
+	revision  atomic.Int64
+	refusals  chan refusal
+	more      chan struct{} // holds one token after a refusal, or an audit entry
+	untied    atomic.Bool   // there may be audit entries that are not tied to the chain
+	late      *writer
+	within    func(context.Context, time.Duration) (context.Context, context.CancelFunc)
+	revoked   *queue
+	resettled *queue
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	closing   sync.Once
 
 	mu    sync.Mutex // guards what follows
 	limit *enrol.Limiter
@@ -109,6 +110,7 @@ func Open(ctx context.Context, o Options) (*Registry, error) {
 	r.wg.Go(func() { r.follow(run) })
 	r.wg.Go(func() { r.background(run) })
 	r.wg.Go(func() { r.revoked.run(run) })
+	r.wg.Go(func() { r.resettled.run(run) })
 	return r, nil
 }
 
@@ -123,10 +125,11 @@ func New(ctx context.Context, o Options) (*Registry, error) {
 	}
 	o = o.withDefaults()
 	r := &Registry{
-		o: o, limit: enrol.NewLimiter(o.Limits), revoked: newQueue(), within: unbounded, cancel: func() {},
+		o: o, limit: enrol.NewLimiter(o.Limits), revoked: newQueue(), resettled: newQueue(), within: unbounded, cancel: func() {},
 		refusals: make(chan refusal, refusalQueue), more: make(chan struct{}, 1),
 	}
 	r.book, r.late = newBook(r.revoked.add), newWriter(r)
+	r.book.resettle = r.resettled.add
 	r.book.own, r.book.alive = o.AC, o.Alive
 	r.decoy.seal = o.Seal
 	if err := r.decoy.renew(); err != nil {
@@ -175,9 +178,17 @@ func (r *Registry) Ready(ctx context.Context) error {
 }
 
 // Settings is what the AC decides for a node.
-func (r *Registry) Settings(api.NodeID) api.Settings {
-	return api.Settings{AuthorizedKeys: append([]string{}, r.o.AuthorizedKeys...)}
+func (r *Registry) Settings(id api.NodeID) api.Settings {
+	s := api.Settings{AuthorizedKeys: append([]string{}, r.o.AuthorizedKeys...), RevokedCAs: r.o.CA.Retired()}
+	if record, _ := r.book.get(id); record != nil {
+		s.Grace = record.Allowed()
+	}
+	return s
 }
+
+// Resettled delivers the nodes whose Settings have changed. One reader; closed by
+// Close. Only an opened Registry delivers.
+func (r *Registry) Resettled() <-chan api.NodeID { return r.resettled.out }
 
 // Watch returns a channel that gets a value after a change of any node (or of
 // what is known of it); values are merged when the reader is slow. It is

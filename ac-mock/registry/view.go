@@ -44,7 +44,7 @@ func (b *book) viewOne(id api.NodeID) api.Node {
 func (b *book) show(e *entry) api.Node {
 	n := api.Node{
 		ID: e.record.ID, MAC: e.record.ID.MAC(), Name: e.record.Hostname, State: e.record.State, Reason: e.record.Reason,
-		Roles: slices.Clone(e.record.Roles),
+		Roles: slices.Clone(e.record.Roles), TPM: e.record.TPM, Grace: e.record.Grace,
 		Phase: e.live.Where.Phase, Way: e.live.Where.Way, Address: e.live.Where.Address, AC: e.live.At,
 	}
 	if len(e.record.Device) > 0 {

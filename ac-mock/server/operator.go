@@ -99,6 +99,13 @@ func (s *Server) roles(w http.ResponseWriter, r *http.Request) {
 	})(w, r)
 }
 
+// setGrace says how far a node may unlock without an AC.
+func (s *Server) setGrace(w http.ResponseWriter, r *http.Request) {
+	asked(s, func(ctx context.Context, actor string, g api.Grace) (api.Node, error) {
+		return s.opt.Registry.SetGrace(ctx, actor, r.PathValue("id"), g)
+	})(w, r)
+}
+
 // audit lists decisions. With after=SEQ only later ones; with limit=N at most
 // so many of the newest.
 func (s *Server) audit(w http.ResponseWriter, r *http.Request) {

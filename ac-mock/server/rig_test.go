@@ -276,6 +276,12 @@ func (b *book) Seen(id api.NodeID, w api.Whereabouts, online bool) {
 func (b *book) Settings(api.NodeID) api.Settings {
 	return api.Settings{AuthorizedKeys: []string{"ssh-ed25519 A"}}
 }
+func (b *book) Resettled() <-chan api.NodeID { return nil }
+
+func (b *book) SetGrace(_ context.Context, a, ref string, _ api.Grace) (api.Node, error) {
+	return b.act("grace", a, ref, "")
+}
+
 func (b *book) Revoked() <-chan api.NodeID { return b.revoked }
 
 func (b *book) Nodes(context.Context) ([]api.Node, error) {

@@ -17,6 +17,8 @@ var may = map[string]string{
 	"GET /api/nodes":                  "viewer",
 	"GET /api/nodes/{id}":             "viewer",
 	"GET /api/audit":                  "viewer",
+	"POST /api/nodes/{id}/grace":      "admin",
+	"DELETE /api/nodes/{id}/grace":    "admin",
 	"GET /api/faults":                 "viewer",
 	"GET /api/support":                "admin",
 	"GET /metrics":                    "viewer",

@@ -81,6 +81,10 @@ func (s *Server) operatorRoutes() []route {
 		{"GET " + api.PathSupport, admin, s.support},
 		{"POST " + api.PathApprove, operator, s.change(r.Approve)},
 		{"POST " + api.PathNodeRoles, operator, s.roles},
+		{"POST " + api.PathGrace, admin, s.setGrace},
+		{"DELETE " + api.PathGrace, admin, s.change(func(ctx context.Context, actor, ref string) (api.Node, error) {
+			return r.SetGrace(ctx, actor, ref, api.Grace{})
+		})},
 		{"GET " + api.PathChannel, operator, s.channel},
 		{"GET " + api.PathJobs, viewer, s.listJobs},
 		{"POST " + api.PathJobs, viewer, s.makeJob}, // of viewers it takes what only reads

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type Registry interface {
 	Seen(id api.NodeID, w api.Whereabouts, online bool)
 	Settings(id api.NodeID) api.Settings
 	Revoked() <-chan api.NodeID
+	Resettled() <-chan api.NodeID // whose Settings are others now
 
 	Nodes(ctx context.Context) ([]api.Node, error)
 	Node(ctx context.Context, ref string) (api.Node, error)
@@ -44,6 +46,7 @@ type Registry interface {
 	Quarantine(ctx context.Context, actor, ref, why string) (api.Node, error)
 	Suspect(ctx context.Context, actor, ref, why string) (api.Node, error)
 	Release(ctx context.Context, actor, ref string) (api.Node, error)
+	SetGrace(ctx context.Context, actor, ref string, g api.Grace) (api.Node, error)
 	ChangeRoles(ctx context.Context, actor, ref string, q api.RolesRequest) (api.Node, error)
 	Revoke(ctx context.Context, actor, ref string) (api.Node, error)
 	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
@@ -58,6 +61,7 @@ type Registry interface {
 type Trust interface {
 	ClientCAs() *x509.CertPool
 	Denied(cert *x509.Certificate) error
+	Changed() <-chan struct{} // closed when it has changed
 	// Expired makes a certificate of this AC for a time that is over.
 	Expired(notBefore, notAfter time.Time) (*tls.Certificate, error)
 }
@@ -176,6 +180,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.hub.Run(ctx) })
 	wg.Go(func() { s.followRevoked(ctx) })
+	wg.Go(func() { s.followSettings(ctx) })
 	wg.Go(func() { s.followFaults(ctx) })
 	wg.Go(func() { s.followDrain(ctx) })
 	wg.Go(func() { s.followGone(ctx) })
@@ -232,6 +237,29 @@ func (s *Server) followGone(ctx context.Context) {
 		}
 		if _, open := <-changed; !open {
 			return
+		}
+	}
+}
+
+// followSettings tells nodes what is decided otherwise for them now.
+func (s *Server) followSettings(ctx context.Context) {
+	resettled := s.opt.Registry.Resettled()
+	before := s.opt.Registry.Settings("").RevokedCAs
+	for {
+		changed := s.opt.Trust.Changed()
+		if now := s.opt.Registry.Settings("").RevokedCAs; !slices.Equal(before, now) {
+			before = now
+			s.hub.Settle()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case id, ok := <-resettled:
+			if !ok {
+				return
+			}
+			s.hub.Settle(id)
+		case <-changed:
 		}
 	}
 }

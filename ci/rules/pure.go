@@ -25,6 +25,7 @@ var Pure = []string{
 	"core/network/lease",
 	"core/network/nettoml",
 	"core/pid1/services/order",
+	"core/unlock/grace",
 	"ac-mock/audit/chain",
 	"ac-mock/enrol",
 	"ac-mock/events/intake",

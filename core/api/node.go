@@ -59,6 +59,7 @@ type Claim struct {
 	// Token is the join token that an operator gave to a machine which no AC
 	// knows yet; nil: none. It approves, it does not select.
 	Token Secret `json:"token,omitempty"`
+	TPM   bool   `json:"tpm,omitempty"` // a TPM keeps the device key
 }
 
 // Share is the AC's half of a node's key material for one generation of the
@@ -106,6 +107,11 @@ type Issued struct {
 // Settings is what the AC decides for a node and may change at any time.
 type Settings struct {
 	AuthorizedKeys []string `json:"authorized_keys"` // OpenSSH lines for root
+	// Grace lets it open its volume without an AC, for a while.
+	Grace Grace `json:"grace,omitzero"`
+	// RevokedCAs are issuing CAs of which no AC is believed any more, by their
+	// subject key ids (RFC 5280, section 4.2.1.2), hex, sorted.
+	RevokedCAs []string `json:"revoked_cas,omitempty"`
 }
 
 // Refusal is the body of every refused request of a node: one status (403),

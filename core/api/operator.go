@@ -31,6 +31,8 @@ type Node struct {
 	Address            string     `json:"address"`
 	AC                 string     `json:"ac,omitempty"` // that it has its session with; empty: none
 	Fingerprint        string     `json:"fingerprint"`
+	TPM                bool       `json:"tpm,omitempty"`       // its TPM keeps the device key
+	Grace              Grace      `json:"grace,omitzero"`      // how far it may unlock without an AC
 	CertificateExpires *time.Time `json:"certificate_expires"` // null before the first certificate
 	LastSeen           *time.Time `json:"last_seen"`
 }

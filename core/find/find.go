@@ -38,9 +38,11 @@ type Target struct {
 // Finder opens connections for one node.
 type Finder struct {
 	Pinned *x509.CertPool // CAs of the image; the only roots
-	Clock  clock.Clock
-	Built  time.Time // no clock reading before this is believed
-	Log    *slog.Logger
+	// Revoked are issuing CAs of which no AC is believed any more (api.Settings).
+	Revoked []string
+	Clock   clock.Clock
+	Built   time.Time // no clock reading before this is believed
+	Log     *slog.Logger
 }
 
 // Open connects to a target and has it prove itself as an AC. cert is shown if
@@ -83,6 +85,9 @@ func (f *Finder) config(cert *tls.Certificate, id *api.Identity, doubtful *bool)
 		InsecureSkipVerify: true,
 		NextProtos:         []string{"http/1.1"},
 		VerifyConnection: func(cs tls.ConnectionState) (err error) {
+			if err := notRevoked(cs.PeerCertificates, f.Revoked); err != nil {
+				return err
+			}
 			*id, *doubtful, err = Judge(cs.PeerCertificates, f.Pinned, clock.Read(f.Clock), f.Built)
 			return err
 		},

@@ -37,6 +37,7 @@ type keys struct {
 	links   []network.Link
 	open    unlock.Result
 	watched <-chan struct{} // tells when the volume that is open dies
+	grace   graced
 
 	work sync.Mutex // held while the vault or the certificate is used
 }
@@ -59,7 +60,7 @@ func (k *keys) finder() (*find.Finder, error) {
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%w: %s holds no PEM certificate; put the grid's CA there", verdict.ErrNoCA, path)
 	}
-	return &find.Finder{Pinned: pool, Clock: k.opt.Clock, Built: version.Built(), Log: k.log}, nil
+	return &find.Finder{Pinned: pool, Clock: k.opt.Clock, Built: version.Built(), Revoked: k.revokedCAs(), Log: k.log}, nil
 }
 
 // theVault opens the folder with the keys, once it can be opened.
@@ -100,6 +101,7 @@ func (k *keys) claim(where api.Whereabouts) api.Claim {
 	}
 	slices.Sort(c.MACs)
 	c.MACs = slices.Compact(c.MACs)
+	c.TPM = k.vault != nil && k.vault.Sealed()
 	return c
 }
 
@@ -117,14 +119,14 @@ func (k *keys) unlock(ctx context.Context, e boot.Unlock) (boot.Unlocked, <-chan
 		return fail(err)
 	}
 	r, isOpen := v.AlreadyOpen()
-	if !isOpen || e.Prove {
+	if !isOpen || e.Prove || k.byGrace() { // what was opened without an AC it is to hear of
 		if r, err = k.ask(ctx, v, e, r, isOpen); err != nil {
 			return fail(err)
 		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.open = r
+	k.open, k.grace.open, k.grace.over = r, false, ""
 	died := v.Died()
 	if died == k.watched {
 		died = nil // somebody watches it already
@@ -143,13 +145,22 @@ func (k *keys) ask(ctx context.Context, v *unlock.Vault, e boot.Unlock, r unlock
 	defer conn.Close()
 	claim := k.claim(e.Path.Where(boot.PhaseUnlock))
 	if isOpen {
-		return r, v.Prove(ctx, conn, claim)
+		err = v.Prove(ctx, conn, claim)
+	} else {
+		claim.Token = k.joinToken(v)
+		if r, err = v.Run(ctx, conn, claim); err == nil {
+			k.forgetToken()
+		}
 	}
-	claim.Token = k.joinToken(v)
-	if r, err = v.Run(ctx, conn, claim); err == nil {
-		k.forgetToken()
-	}
+	k.refusedBy(v, err)
 	return r, err
+}
+
+// byGrace says whether the volume was opened without an AC, and none knows so yet.
+func (k *keys) byGrace() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.grace.open
 }
 
 // secure returns when the client certificate wants renewing, after fetching
@@ -207,6 +218,8 @@ func (k *keys) settle(s api.Settings) {
 	} else if changed {
 		k.log.Info("authorized keys replaced", "count", len(s.AuthorizedKeys))
 	}
+	k.settleRevoked(s)
+	k.settleGrace(s.Grace)
 }
 
 func (k *keys) load() (secure.Credentials, error) {

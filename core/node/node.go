@@ -121,6 +121,7 @@ func Run(ctx context.Context, opt Options) error {
 	}()
 	go n.watchConfig()
 	n.adoptJobs()
+	go n.keepGrace(ctx)
 	if err := n.watchLinks(); err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		Timing: boot.DefaultTiming(), Fallback: api.FallbackController,
 		Touched: l.Touched(), Made: l.Made(),
 	})
-	n.keys = &keys{opt: opt, log: opt.Log}
+	n.keys = &keys{opt: opt, log: opt.Log, grace: graced{changed: make(chan struct{}, 1)}}
 	n.work = operations{node: n, open: map[int]context.CancelFunc{}, sessions: map[int]*managed.Session{}}
 	n.net = newNetWorker(n)
 	n.where.Store(&api.Whereabouts{})
@@ -215,6 +216,9 @@ func (n *Node) status() api.Status {
 	s := n.machine.Status()
 	s.PID, s.Version = os.Getpid(), version.Version()
 	s.Fingerprint = n.keys.fingerprint()
+	if text := n.keys.graceText(); text != "" {
+		s.Warnings = append(s.Warnings, text)
+	}
 	return s
 }
 

@@ -67,6 +67,11 @@ func (n *Node) unlock(ctx context.Context, e boot.Unlock) {
 	if answer.Failure.Err == "" {
 		n.adoptJobs()
 	}
+	n.watchVolume(died)
+}
+
+// watchVolume tells when a volume dies; nil: somebody watches it already.
+func (n *Node) watchVolume(died <-chan struct{}) {
 	if died == nil {
 		return
 	}
@@ -116,6 +121,7 @@ func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, 
 		conn.Close()
 		return nil, err
 	}
+	n.keys.setGracePath(p)
 	where := p.Where(boot.PhaseManaged)
 	return managed.Open(ctx, conn, managed.Options{
 		Jobs: n.jobs, Settings: n.keys.settle, Rotate: func(r api.Rotate) api.Rotate { return n.rotate(p, r) }, Timing: managed.DefaultTiming, Log: n.opt.Log,

@@ -79,6 +79,7 @@ type cli struct {
 	Audit    auditCmd    `cmd:"" help:"List or verify what was decided about keys, certificates and nodes, and why."`
 	Token    tokenCmd    `cmd:"" help:"Join tokens: approve machines in advance."`
 	Operator operatorCmd `cmd:"" help:"Who may operate the grid, and as what."`
+	Grace    graceCmd    `cmd:"" help:"Let nodes unlock without an AC for a while, or not."`
 	Recovery recoveryCmd `cmd:"" help:"Recovery keys: open a node's volume without an AC."`
 	Rotate   rotateCmd   `cmd:"" help:"Replace keys: add, prove, remove (ac-mock/ROTATION.md)."`
 	Fault    faultCmd    `cmd:"" help:"Make the AC misbehave (if it was started with faults)."`

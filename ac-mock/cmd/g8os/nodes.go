@@ -176,6 +176,7 @@ func nodeSheet(w io.Writer, n api.Node, now time.Time) error {
 	for _, row := range [][2]string{
 		{"name", n.Name}, {"id", string(n.ID)}, {"mac", n.MAC},
 		{"state", string(n.State)}, {"why", n.Reason}, {"roles", strings.Join(n.Roles, ", ")}, {"fingerprint", n.Fingerprint},
+		{"tpm", yesNo(n.TPM)}, {"grace", n.Grace.String()},
 		{"phase", n.Phase}, {"way", n.Way}, {"address", n.Address},
 		{"certificate", until(n.CertificateExpires, now)}, {"seen", ago(n.LastSeen, now)},
 	} {

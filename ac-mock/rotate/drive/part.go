@@ -48,7 +48,10 @@ func (d *Driver) act(ctx context.Context, c rotate.Campaign) error {
 	case rotate.StageAccept:
 		return d.o.CA.Prepare(ctx)
 	case rotate.StageSign:
-		return d.o.CA.Activate(ctx)
+		if err := d.o.CA.Activate(ctx); err != nil {
+			return err
+		}
+		return d.o.CA.RenewServers() // nodes are about to be told not to believe what the old one signed
 	case rotate.StageRetire:
 		return d.o.CA.RetireOld(ctx)
 	case rotate.StageRenew:
