@@ -108,9 +108,16 @@ func TestUnmanaged(t *testing.T) {
 	}
 }
 
+func TestSessionsOfControllers(t *testing.T) {
+	acs := []controller{{"ac1", 3}, {"ac2", 5}, {"ac3", 2}}
+	if total(acs, "") != 10 || total(acs, "ac2") != 5 || busiest(acs) != "ac2" || busiest(nil) != "" {
+		t.Errorf("%d, %d, %q", total(acs, ""), total(acs, "ac2"), busiest(acs))
+	}
+}
+
 func TestWrongSections(t *testing.T) {
 	err := run(t.Context(), []string{"-only", "sizes"}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, rotate, ac`) {
+	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, rotate, failover, ac`) {
 		t.Errorf("got %v", err)
 	}
 }

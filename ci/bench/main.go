@@ -39,6 +39,7 @@ var sections = []struct {
 	{"sim", "simulated grids", measureSim},
 	{"hundred", "100 nodes up and down", measureHundred},
 	{"rotate", "keys of 100 nodes replaced", measureRotate},
+	{"failover", "one of three controllers killed", measureFailover},
 	{"ac", "the controller under load", measureAC},
 	{"image", "the operating system as it is shipped", measureImage},
 	{"vm", "one virtual machine that boots", measureMachine},

@@ -26,6 +26,7 @@ type graced struct {
 	wanted  *api.Grace    // as the AC says; nil: it has not said
 	path    boot.Path     // of the session in which it said so
 	changed chan struct{} // holds one token when that was news
+	renewed bool          // since this g8os_core started: a TPM has counted the boot, whoever unlocked
 	open    bool          // the volume was opened by grace, and no AC knows so yet
 	over    string        // why it was not opened
 }
@@ -54,6 +55,7 @@ func (n *Node) keepGrace(ctx context.Context) {
 		default:
 			n.keys.seenGrace()
 		}
+		n.post(boot.Tick{}) // the console shows what is left
 	}
 }
 
@@ -85,7 +87,7 @@ func (k *keys) setGracePath(p boot.Path) {
 // tried again at the next look.
 func (k *keys) tendGrace(ctx context.Context) {
 	k.mu.Lock()
-	wanted, path := k.grace.wanted, k.grace.path
+	wanted, path, renewed := k.grace.wanted, k.grace.path, k.grace.renewed
 	k.mu.Unlock()
 	if wanted == nil {
 		return
@@ -102,7 +104,7 @@ func (k *keys) tendGrace(ctx context.Context) {
 	case !wanted.On():
 		k.dropGrace(v, "an operator ended it")
 		return
-	case lease != nil && lease.Terms == *wanted && now.Sub(lease.Since) < lease.RenewAfter() && !now.Before(lease.Since):
+	case lease != nil && renewed && !lease.Due(*wanted, now):
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, rotateLimit)
@@ -116,6 +118,9 @@ func (k *keys) tendGrace(ctx context.Context) {
 		k.log.Warn("the grace is not renewed", "error", err)
 		return
 	}
+	k.mu.Lock()
+	k.grace.renewed, k.grace.over = true, ""
+	k.mu.Unlock()
 	if lease == nil || lease.Terms != *wanted {
 		k.log.Warn("grace is on: this node unlocks without an AC for a while", "for", wanted.For(), "boots", wanted.Boots, "tpm", v.Sealed())
 	}

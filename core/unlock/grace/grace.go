@@ -74,7 +74,10 @@ func (l Lease) Boot(now time.Time) (Lease, Verdict) {
 	return l, v
 }
 
-// RenewAfter is how long a lease is left as it is while there is a session, so
-// that it is written down now and then only: an eighth of its time, at most ten
-// minutes.
-func (l Lease) RenewAfter() time.Duration { return min(l.Terms.For()/8, 10*time.Minute) }
+// Due says whether a lease is to be made anew while there is a session: some of it
+// is used, the terms are others, or an eighth of its time is over, at most ten
+// minutes. So it is written down now and then only.
+func (l Lease) Due(terms api.Grace, now time.Time) bool {
+	age := now.Sub(l.Since)
+	return l.Used > 0 || l.Terms != terms || age < 0 || age >= min(terms.For()/8, 10*time.Minute)
+}

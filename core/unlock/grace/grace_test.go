@@ -60,6 +60,29 @@ func TestLife(t *testing.T) {
 	}
 }
 
+func TestDue(t *testing.T) {
+	fresh := Contact(terms, begin)
+	used, _ := fresh.Boot(begin)
+	short := api.Grace{ForMS: time.Minute.Milliseconds(), Boots: 1}
+	for name, c := range map[string]struct {
+		l     Lease
+		terms api.Grace
+		at    time.Duration
+		want  bool
+	}{
+		"fresh":          {fresh, terms, time.Minute, false},
+		"ten minutes":    {fresh, terms, 10 * time.Minute, true},
+		"used":           {used, terms, time.Second, true},
+		"other terms":    {fresh, short, time.Second, true},
+		"short":          {Contact(short, begin), short, 8 * time.Second, true},
+		"clock set back": {fresh, terms, -time.Hour, true},
+	} {
+		if got := c.l.Due(c.terms, begin.Add(c.at)); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 func TestNoLease(t *testing.T) {
 	for _, l := range []Lease{{}, {Terms: terms}, Contact(api.Grace{}, begin), Contact(api.Grace{ForMS: 1, Boots: 1}, begin), Contact(api.Grace{ForMS: terms.ForMS, Boots: -1}, begin)} {
 		if _, v := l.Boot(begin); v.Open || v.Why == "" {
