@@ -182,7 +182,7 @@ func TestNodesWordOvertakes(t *testing.T) {
 	n.attach(g.acs[0])
 	g.acs[0].mustMake(order("j", api.JobRequest{TTLMS: 1000}, n))
 	g.acs[0].turn()
-	n.at, n.inbox = nil, n.inbox // it was told, and that AC dies before it heard that
+	n.at = nil // it was told, and that AC dies before it heard that
 	inbox := n.inbox
 	g.acs[0].kill()
 	g.now = g.now.Add(time.Minute)
