@@ -198,6 +198,9 @@ func (f *follower) change(ctx context.Context, c delivery.Change) (told bool, er
 	if c.State.Ended() && r != nil {
 		missing := f.of(c.Node).missing(r.Seq)
 		if missing > 0 {
+			if !f.allTold(c.Revision) { // by this AC alone, if no other was asked
+				return false, nil
+			}
 			f.others(ctx)
 		}
 		if whole := missing == 0 && r.Seq > 0; !whole && !f.allTold(c.Revision) {
