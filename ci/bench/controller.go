@@ -9,12 +9,15 @@ import (
 	"strings"
 )
 
-// The controller's own benchmarks report these metrics, by unit
-// (testing.B.ReportMetric). A bound is about the worst that was reported.
-var controllerBounds = []struct {
+// metricBound is a bound on what a benchmark reports.
+type metricBound struct {
 	bound
 	metric string
-}{
+}
+
+// The controller's own benchmarks report these metrics, by unit
+// (testing.B.ReportMetric). A bound is about the worst that was reported.
+var controllerBounds = []metricBound{
 	{bound{Name: "AC, memory per idle node", Limit: 64, Unit: "KiB"}, "KiB/node"},
 	{bound{Name: "AC, what a node costs beside 10 000, of that beside 100: memory", Limit: 1.1}, "x-linear"},
 	{bound{Name: "the same: CPU of a heartbeat", Limit: 1.1}, "x-linear-beat"},
@@ -23,25 +26,43 @@ var controllerBounds = []struct {
 	{bound{Name: "AC, new sessions per second and core, of a bare TLS listener's", Limit: 0.8, Unit: "", AtLeast: true}, "of-bare-TLS"},
 }
 
-// measureAC runs one package after another: side by side they would measure
-// each other.
+// jobsBounds are likewise of ac-mock/jobs: on etcd and files, without a network.
+var jobsBounds = []metricBound{
+	{bound{Name: "job on an idle AC, from asking to its end told, p50", Limit: 15, Unit: "ms"}, "ms-p50-job"},
+	{bound{Name: "the same, p99", Limit: 60, Unit: "ms"}, "ms-p99-job"},
+	{bound{Name: "jobs a second of 1000 operators", Limit: 1000, Unit: "/s", AtLeast: true}, "jobs/s"},
+	{bound{Name: "job on 100 nodes, first result", Limit: 50, Unit: "ms"}, "ms-first-of-100"},
+	{bound{Name: "the same, all results", Limit: 1000, Unit: "ms"}, "ms-all-of-100"},
+	{bound{Name: "output of one node, until it is durable", Limit: 100, Unit: "MB/s", AtLeast: true}, "MB/s-output"},
+}
+
 func measureAC(ctx context.Context, b *bench) []result {
-	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-run", "^$", "-bench", ".", "-benchtime", "3s", "-timeout", "10m", "./ac-mock/...")
+	return measureGo(ctx, b, "./ac-mock/...", controllerBounds)
+}
+
+func measureJobs(ctx context.Context, b *bench) []result {
+	return measureGo(ctx, b, "./ac-mock/jobs", jobsBounds)
+}
+
+// measureGo runs one package after another: side by side they would measure
+// each other.
+func measureGo(ctx context.Context, b *bench, packages string, bounds []metricBound) []result {
+	cmd := exec.CommandContext(ctx, "go", "test", "-p", "1", "-run", "^$", "-bench", ".", "-benchtime", "3s", "-timeout", "10m", packages)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, b.progress
 	err := cmd.Run()
 	if err != nil {
-		err = fmt.Errorf("go test -bench . ./ac-mock/...: %w: %s", err, lastLine(out.String()))
+		err = fmt.Errorf("go test -bench . %s: %w: %s", packages, err, lastLine(out.String()))
 	}
 	metrics := parseBenchmarks(out.String())
 	var results []result
-	for _, c := range controllerBounds {
+	for _, c := range bounds {
 		values := metrics[c.metric]
 		switch {
 		case err != nil:
 			results = append(results, c.failed(err))
 		case len(values) == 0:
-			results = append(results, c.failed(fmt.Errorf("no benchmark under ac-mock reports %s", c.metric)))
+			results = append(results, c.failed(fmt.Errorf("no benchmark under %s reports %s", packages, c.metric)))
 		default:
 			results = append(results, c.measured(c.worst(values)))
 		}

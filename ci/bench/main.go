@@ -40,6 +40,7 @@ var sections = []struct {
 	{"hundred", "100 nodes up and down", measureHundred},
 	{"rotate", "keys of 100 nodes replaced", measureRotate},
 	{"failover", "one of three controllers killed", measureFailover},
+	{"jobs", "jobs at one AC, durable at each step", measureJobs},
 	{"ac", "the controller under load", measureAC},
 	{"image", "the operating system as it is shipped", measureImage},
 	{"vm", "one virtual machine that boots", measureMachine},
