@@ -15,14 +15,16 @@ import (
 const cancelWithin = 10 * time.Second
 
 // followMade streams a job to who made it, and cancels it when he goes away
-// before it is over, unless it is detached. The first line has its id.
+// before it is over, unless it is detached; when his certificate does not count
+// any more, also then. The first line has its id.
 func (s *Server) followMade(w http.ResponseWriter, r *http.Request, req api.JobRequest) {
 	send := s.jobStream(w)
 	err := send(api.JobEvent{Job: req.ID, Time: s.opt.Clock().UTC()})
 	if err == nil {
 		err = s.followJob(r.Context(), req.ID, "", true, send)
 	}
-	if err == nil || req.Detached || s.life.Err() != nil { // when this AC stops, he asks another one
+	void := errors.Is(context.Cause(r.Context()), errVoid)
+	if err == nil || req.Detached && !void || s.life.Err() != nil { // when this AC stops, he asks another one
 		return
 	}
 	actor, _, _ := s.caller(r)

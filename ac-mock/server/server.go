@@ -94,6 +94,7 @@ type Options struct {
 	Backup func(ctx context.Context, w io.Writer) (keys int, err error)
 
 	Rotations Rotations // default: there are none
+	Schedules Schedules // default: there are none
 	Events    Events    // default: those of nodes are not taken
 
 	Limits Limits              // default DefaultLimits
@@ -130,6 +131,9 @@ func New(o Options) *Server {
 	}
 	if o.Rotations == nil {
 		o.Rotations = none{}
+	}
+	if o.Schedules == nil {
+		o.Schedules = noSchedules{}
 	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(o.Grid, o.Name, o.Version)

@@ -123,8 +123,16 @@ func TestOperatorsConnectionEndsWithItsCertificate(t *testing.T) {
 }
 
 // What lasts ends within a second when the operator's certificate is revoked:
-// he sees no more of the nodes, and his command is stopped.
+// he sees no more of the nodes, and his command is stopped, also one that was to
+// go on without him.
 func TestRevokedOperatorSeesNoMore(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		t.Run(fmt.Sprint("keep ", keep), func(t *testing.T) { revokedSeesNoMore(t, keep) })
+	}
+}
+
+func revokedSeesNoMore(t *testing.T, keep bool) {
+	t.Helper()
 	var trust denying
 	r := newRig(t, func(o *Options) { trust.Trust, o.Trust = o.Trust, &trust })
 	n := newNode(r, 1)
@@ -136,7 +144,7 @@ func TestRevokedOperatorSeesNoMore(t *testing.T) {
 		ends <- op.WatchNodes(t.Context(), func([]api.Node) error { watching <- struct{}{}; return nil })
 	}()
 	go func() {
-		_, err := op.Exec(t.Context(), n.mac, api.ExecRequest{Argv: []string{"sleep"}}, client.ExecOptions{Job: "j1"})
+		_, err := op.Exec(t.Context(), n.mac, api.ExecRequest{Argv: []string{"sleep"}}, client.ExecOptions{Job: "j1", Keep: keep})
 		ends <- err
 	}()
 	<-watching

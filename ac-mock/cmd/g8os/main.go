@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -30,11 +31,14 @@ looked for in ~/.config/g8os and /run/g8os/contexts (where the lab puts its own)
 NODE is a node's id, MAC address or host name.
 
 Exit status: 0 done; 1 the AC did not do it; 2 wrong usage; 3 no usable context,
-or no AC could be reached; 130 interrupted. "exec" and "shell" exit as the command
-did; 127 if there is no such program, 255 if nobody knows how it ended.
+or no AC could be reached; 130 interrupted. "exec", "run" and "shell" exit as the
+command did (see there).
 
   g8os nodes --watch
   g8os exec office-1 -- uname -a
+  g8os exec --role web --queue 24h -- apt-get -y upgrade
+  g8os run setup.sh --all
+  g8os job list
   g8os shell office-1
   g8os node approve office-1
   g8os top --watch
@@ -53,7 +57,11 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1)
+		ends = append(ends, syscall.SIGHUP) // who closes his terminal has stopped what he ran
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	defer stop()
 	env := environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	os.Exit(run(ctx, os.Args[1:], env)) //nolint:gocritic // nothing is left to be undone
@@ -71,7 +79,10 @@ type cli struct {
 
 	Nodes    nodesCmd    `cmd:"" help:"List the nodes."`
 	Node     nodeCmd     `cmd:"" help:"Show or change one node."`
-	Exec     execCmd     `cmd:"" help:"Run a command on a node; its output comes live, its exit status is ours."`
+	Exec     execCmd     `cmd:"" help:"Run a command on a node, or on many; output comes live, the exit status is ours."`
+	Run      runCmd      `cmd:"" help:"Run a script of this machine on a node, or on many."`
+	Job      jobCmd      `cmd:"" help:"What was run on nodes: list, show, logs, cancel, retry."`
+	Schedule scheduleCmd `cmd:"" help:"What is run on nodes again and again."`
 	Shell    shellCmd    `cmd:"" help:"Open a shell on a node, or run a program there with a terminal."`
 	Facts    factsCmd    `cmd:"" help:"What a node is: hardware, kernel, disks, networks, versions."`
 	Top      topCmd      `cmd:"" help:"What uses the nodes, or one node."`
@@ -97,6 +108,7 @@ type session struct {
 	ctx     context.Context
 	context string
 	command string // the last word of the command
+	tail    int    // how many words stand after --; -1: there is no --
 }
 
 // dial makes the client of the chosen context.
@@ -142,8 +154,15 @@ func run(ctx context.Context, args []string, env environment) int {
 		fmt.Fprintf(env.stderr, "g8os: %v (g8os --help)\n", err)
 		return exitUsage
 	}
-	err = parsed.Run(&session{environment: env, ctx: ctx, context: c.Context, command: command(parsed.Command())})
+	err = parsed.Run(&session{environment: env, ctx: ctx, context: c.Context, command: command(parsed.Command()), tail: tail(args)})
 	return report(ctx, env.stderr, err)
+}
+
+func tail(args []string) int {
+	if at := slices.Index(args, "--"); at >= 0 {
+		return len(args) - at - 1
+	}
+	return -1
 }
 
 // report says what went wrong and what to do, in one line each.

@@ -37,23 +37,6 @@ func ac(t *testing.T) http.Handler {
 		w.WriteHeader(http.StatusConflict)
 		answer(api.Failure{Error: "it is retired already", Remedy: "nothing to do"})(w, nil)
 	})
-	mux.HandleFunc("POST "+api.PathJobs, func(w http.ResponseWriter, r *http.Request) {
-		var req api.JobRequest
-		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
-			t.Error(err)
-		}
-		argv := req.Exec.Argv
-		events := []api.JobEvent{{Job: "j"}, {Stream: "stdout", Data: []byte(fmt.Sprintf("%q\n", argv))}, {Stream: "stderr", Data: []byte("err\n")}, {State: api.JobError, Code: 3}}
-		if argv[0] == "nosuch" {
-			events = []api.JobEvent{{State: api.JobError, Code: 127, Error: "run nosuch: not found"}}
-		}
-		if argv[0] == "lost" {
-			events = []api.JobEvent{{State: api.JobExpired, Error: "node is away"}}
-		}
-		for _, e := range append(events, api.JobEvent{Done: true}) {
-			answer(e)(w, nil)
-		}
-	})
 	return mux
 }
 
@@ -80,11 +63,6 @@ func TestCommands(t *testing.T) {
 		{"audit", 0, "granted   enrolled", ""},
 		{"audit -o json", 0, `"decision": "granted"`, ""},
 		{"fault list", 0, "until cleared", ""},
-		{"exec n1 -- ls -l --all", 3, `["ls" "-l" "--all"]`, "err\n"},
-		{"exec n1 ls -- x", 3, `["ls" "--" "x"]`, "err\n"},
-		{"exec n1 -- lost", 255, "", "node is away"},
-		{"exec n1 -- nosuch", 127, "", "run nosuch: not found"},
-		{"exec n1", 2, "", "COMMAND"},
 		{"nods", 2, "", "nods"},
 		{"nodes -o xml", 2, "", "json"},
 		{"--help", 0, "Exit status:", ""},
@@ -125,25 +103,6 @@ func TestNobodyToAsk(t *testing.T) {
 		if code != exitUnreached || stdout != "" || !strings.HasPrefix(stderr, "g8os: ") || strings.Count(stderr, "\n") > 2 {
 			t.Errorf("%s: exit %d, %q", what, code, stderr)
 		}
-	}
-}
-
-func TestInterrupted(t *testing.T) {
-	g := clienttest.NewGrid(t)
-	begun := make(chan struct{})
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(w, `{"job":"j"}`)
-		_ = http.NewResponseController(w).Flush()
-		close(begun)
-		<-r.Context().Done()
-	})
-	path := g.Context("default", g.AC(h, time.Now().Add(time.Hour)))
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-begun; cancel() }()
-	var out, errs bytes.Buffer
-	code := run(ctx, []string{"--context", path, "exec", "n1", "--", "sleep"}, environment{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }})
-	if code != exitInterrupted || !strings.Contains(errs.String(), "is being stopped") {
-		t.Errorf("exit %d, %q", code, &errs)
 	}
 }
 

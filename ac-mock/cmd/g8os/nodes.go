@@ -116,10 +116,14 @@ func nodeTable(w io.Writer, list []api.Node, now time.Time) error {
 }
 
 // byName orders nodes as people count: n-2 before n-10.
-func byName(a, b api.Node) int {
-	kind := func(n api.Node) string { return strings.TrimRight(n.Name, "0123456789") }
-	return cmp.Or(cmp.Compare(kind(a), kind(b)), cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+func byName(a, b api.Node) int { return countedNames(a.Name, b.Name) }
+
+func countedNames(a, b string) int {
+	kind := func(name string) string { return strings.TrimRight(name, "0123456789") }
+	return cmp.Or(cmp.Compare(kind(a), kind(b)), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
+
+func sortNames(names []string) { slices.SortFunc(names, countedNames) }
 
 type nodeCmd struct {
 	Show       oneCmd        `cmd:"" help:"Show everything about a node."`

@@ -22,6 +22,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/fault"
 	"github.com/g8os/g8os/ac-mock/jobs"
 	"github.com/g8os/g8os/ac-mock/jobs/output"
+	"github.com/g8os/g8os/ac-mock/jobs/schedule"
 	"github.com/g8os/g8os/ac-mock/keyfile"
 	"github.com/g8os/g8os/ac-mock/layers"
 	"github.com/g8os/g8os/ac-mock/metrics"
@@ -49,6 +50,7 @@ type controller struct {
 	cluster  *cluster.Cluster
 	seal     *seal.Sealer
 	rotate   *drive.Driver
+	schedule *schedule.Scheduler
 	events   *events.Log
 	sessions atomic.Pointer[func() int] // how many there are, once there is a port
 }
@@ -200,6 +202,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, recent *sup
 	part("server", func() error { return srv.Run(ctx) })
 	part("events", func() error { ac.events.Run(ctx); return nil })
 	part("rotations", func() error { ac.rotate.Run(ctx); return nil })
+	part("schedules", func() error { ac.schedule.Run(ctx); return nil })
 	part("other ACs", func() error { return ac.cluster.Run(ctx) })
 	part("membership", func() error { return ac.removed(ctx) })
 	part("listener", func() error { return srv.Serve(l) })
@@ -234,11 +237,14 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 	ac.events = events.New(events.Options{
 		Store: ac.store, Ack: func(id api.NodeID, seq uint64) { srv.AckEvent(id, seq) }, Clock: time.Now, Log: log,
 	})
+	ac.schedule = schedule.New(schedule.Options{
+		Store: ac.store, Jobs: recurring{&srv}, Entry: ac.registry.Entry, Noted: ac.registry.Noted, Log: log,
+	})
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Cluster: ac.cluster, Peer: ac.peer, Backup: ac.backup, Registry: ac.registry, Jobs: ac.jobs, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed,
-		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Events: ac.events, Log: log,
+		Metrics: ac.metrics, Support: ac.support(recent), Rotations: ac.rotate, Schedules: ac.schedule, Events: ac.events, Log: log,
 	})
 	return srv, nil
 }
@@ -317,31 +323,4 @@ func serverNames(cfg config.Config) ca.ServerOptions {
 		}
 	}
 	return o
-}
-
-// failed says which of the registry's errors an operator can do something about.
-func failed(err error) (status int, remedy string, ok bool) {
-	switch {
-	case errors.Is(err, registry.ErrUnknown):
-		return http.StatusNotFound, "g8os nodes, g8os token list and g8os operator list show what there is", true
-	case errors.Is(err, registry.ErrInput):
-		return http.StatusBadRequest, "correct what was asked for; --help says what can be", true
-	case errors.Is(err, registry.ErrState):
-		return http.StatusConflict, "g8os node show NODE, g8os operator list and g8os audit say how it stands", true
-	case errors.Is(err, drive.ErrRunning):
-		return http.StatusConflict, "g8os rotate status says what it waits for", true
-	case errors.Is(err, drive.ErrKind):
-		return http.StatusNotFound, "g8os rotate status lists those that there are or were; g8os rotate --help the kinds", true
-	case errors.Is(err, drive.ErrNodes):
-		return http.StatusConflict, "g8os nodes says which nodes are enrolled; the keys of ACs are rotated without naming nodes", true
-	case errors.Is(err, cluster.ErrUnknown), errors.Is(err, cluster.ErrExists):
-		return http.StatusConflict, "g8os ac list lists the ACs", true
-	case errors.Is(err, cluster.ErrLast):
-		return http.StatusConflict, "add another AC first (g8os ac add)", true
-	case errors.Is(err, cluster.ErrForeign):
-		return http.StatusConflict, "etcd.peer_url in ac.toml is where other ACs reach this one; the operator of an etcd cluster of his own sees to its members", true
-	case errors.Is(err, store.ErrUnavailable):
-		return http.StatusServiceUnavailable, "most of the ACs have to be there for anything to be changed: g8os ac list; start those that are down. What runs goes on. Whether this was done shows then: g8os audit", true
-	}
-	return 0, "", false
 }
