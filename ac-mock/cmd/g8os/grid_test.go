@@ -186,6 +186,12 @@ func (g *working) work(j *api.Job, r *api.JobRun, q api.JobRequest) {
 		out("stdout", "begun\n")
 	case "revoked": // he who asks
 		g.say(j, api.JobEvent{Done: true, Error: "the operator's certificate does not count any more"})
+	case "levels":
+		out("stdout", "plain\n7::disk ne")
+		out("stdout", "arly full\n8:::\nfirst\n")
+		out("stderr", "9::on fire\n")
+		out("stdout", "second\n:::\nplain again\n7::no end")
+		g.end(j, r, api.JobSuccess, 0, "")
 	case "nosuch":
 		g.end(j, r, api.JobError, 127, "run nosuch: not found")
 	case "late":

@@ -19,6 +19,7 @@ func TestJobCommands(t *testing.T) {
 	w.make(api.JobRequest{ID: "three", To: api.Address{Roles: []string{"web"}}, Exec: api.ExecRequest{Argv: []string{"ls"}}}, []string{"n1", "n2"})
 	w.make(api.JobRequest{ID: "waits", To: api.Address{Nodes: []string{"n9"}}, TTLMS: 3600_000, Exec: api.ExecRequest{Argv: []string{"ls"}}}, []string{"n9"})
 	w.make(api.JobRequest{ID: "void", To: api.Address{Nodes: []string{"n3"}}, Exec: api.ExecRequest{Argv: []string{"revoked"}}}, []string{"n3"})
+	w.make(api.JobRequest{ID: "talks", To: api.Address{Nodes: []string{"n1", "n2"}}, Exec: api.ExecRequest{Argv: []string{"levels"}}}, []string{"n1", "n2"})
 	w.jobs["two"].By = "spiffe://test.grid/operator/operator.bob"
 	w.jobs["three"].By = "schedule:nightly"
 	for _, c := range []struct {
@@ -39,6 +40,11 @@ func TestJobCommands(t *testing.T) {
 		{"job logs three --stderr", 0, "", "n1 | err\nn2 | err\n"},
 		{"job logs -f three", 0, "n2 | no end\n", "n2 | err\n"},
 		{"job logs two", 0, "begun\n", ""},
+		{"job logs talks --level 7-9", 0, "n1 | disk nearly full\nn1 | first\nn1 | second\nn2 | disk nearly full\nn2 | first\nn2 | second\nn1 | no end\nn2 | no end\n", "n1 | on fire\nn2 | on fire\n"},
+		{"job logs -f talks --level 8 --node n1", 0, "first\nsecond\n", ""},
+		{"job logs talks --level 1 --node n2", 0, "plain\nplain again\n", ""},
+		{"job logs talks --level 9-7", 2, "", "such as 7-9"},
+		{"job logs talks --level loud", 2, "", "such as 7-9"},
 		{"job logs -f void", 1, "", "does not count any more"},
 		{"job logs two -o json", 0, `"data":"YmVndW4K"`, ""},
 		{"job cancel waits", 0, "state         cancelled\n", ""},

@@ -164,6 +164,16 @@ func (w *jobView) take(e api.JobEvent) error {
 	return nil
 }
 
+// takeAll shows events.
+func (w *jobView) takeAll(events []api.JobEvent) error {
+	for _, e := range events {
+		if err := w.take(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // begin asks what the job is, for the names of its nodes; what is not known is
 // not needed.
 func (w *jobView) begin(id string) {
