@@ -87,6 +87,10 @@ func (s *Server) serve(ctx context.Context, t duplex.Transport, open api.Channel
 		end.Code, err = shell(ctx, c, open, sizes)
 	case api.ChannelForward:
 		err = forward(ctx, c, open.Address)
+	case api.ChannelGet:
+		err = get(ctx, c, open)
+	case api.ChannelPut:
+		end.Sum, err = put(ctx, c, open)
 	}
 	if err != nil {
 		end.Error = err.Error()

@@ -40,6 +40,7 @@ command did (see there).
   g8os run setup.sh --all
   g8os job list
   g8os shell office-1
+  g8os cp -r site/ office-1:/srv/www
   g8os node approve office-1
   g8os top --watch
   g8os fault arm outage --for 1m
@@ -84,6 +85,8 @@ type cli struct {
 	Job      jobCmd      `cmd:"" help:"What was run on nodes: list, show, logs, cancel, retry."`
 	Schedule scheduleCmd `cmd:"" help:"What is run on nodes again and again."`
 	Shell    shellCmd    `cmd:"" help:"Open a shell on a node, or run a program there with a terminal."`
+	Forward  forwardCmd  `cmd:"" help:"Forward ports of this machine to where a node can connect."`
+	Cp       cpCmd       `cmd:"" help:"Copy files and folders to or from a node."`
 	Facts    factsCmd    `cmd:"" help:"What a node is: hardware, kernel, disks, networks, versions."`
 	Top      topCmd      `cmd:"" help:"What uses the nodes, or one node."`
 	Events   eventsCmd   `cmd:"" help:"What nodes noticed: alarms, services that fail, warnings of programs."`
