@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/internal/duplex"
@@ -106,7 +107,7 @@ func (p *program) startTTY(size api.ChannelSize, uid uint32) error {
 		return fmt.Errorf("terminal: %w", err)
 	}
 	defer theirs.Close()
-	_ = pty.Setsize(ours, winsize(size))
+	setSize(ours, size)
 	if uid != 0 { // so that it can be opened again by its name
 		_ = theirs.Chown(int(uid), -1)
 	}
@@ -120,11 +121,17 @@ func (p *program) startTTY(size api.ChannelSize, uid uint32) error {
 	return nil
 }
 
-func winsize(s api.ChannelSize) *pty.Winsize {
+// setSize tells a terminal how large it is. (The function of package pty takes
+// the file's number, which may be another's when the file is closed meanwhile.)
+func setSize(tty *os.File, s api.ChannelSize) {
 	if s.Rows == 0 || s.Cols == 0 {
 		s = api.ChannelSize{Rows: 24, Cols: 80}
 	}
-	return &pty.Winsize{Rows: s.Rows, Cols: s.Cols}
+	if raw, err := tty.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Rows, Col: s.Cols})
+		})
+	}
 }
 
 func (p *program) startPipes() error {
@@ -199,7 +206,7 @@ func (p *program) resize(sizes <-chan api.ChannelSize) {
 		select {
 		case size := <-sizes:
 			if p.tty != nil {
-				_ = pty.Setsize(p.tty, winsize(size))
+				setSize(p.tty, size)
 			}
 		case <-p.gone:
 			return

@@ -102,12 +102,19 @@ func (u *unpacker) attributes(name string, h *tar.Header) error {
 // merge moves what is staged in a folder into that folder. Whether all of it
 // can be is seen first.
 func (t *Target) merge() error {
+	st, err := t.root.Lstat(t.stage)
 	for _, move := range []bool{false, true} {
-		if err := t.mergeFolder(".", move); err != nil {
-			return err
+		if err == nil {
+			err = t.mergeFolder(".", move)
 		}
 	}
-	return t.root.RemoveAll(t.stage)
+	if err == nil {
+		err = t.root.RemoveAll(t.stage)
+	}
+	if err != nil {
+		return err
+	}
+	return t.root.Chtimes(".", st.ModTime(), st.ModTime()) // which has changed with what is in it
 }
 
 func (t *Target) mergeFolder(name string, move bool) error {
