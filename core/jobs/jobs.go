@@ -147,6 +147,9 @@ func (j *Jobs) end(t *task, r spool.Record, result ledger.Result) {
 	j.keep(r, exit)
 }
 
+// step is told between which steps of a job's life g8os_core is; tests end there.
+var step = func(string) {}
+
 // keep has an end on the disk, and lets it be sent. A disk that takes nothing
 // keeps nobody from hearing of it.
 func (j *Jobs) keep(r spool.Record, exit api.Frame) {
@@ -155,7 +158,9 @@ func (j *Jobs) keep(r spool.Record, exit api.Frame) {
 	r.Exit, r.Order = &exit, j.order
 	j.records[r.ID] = r
 	j.mu.Unlock()
+	step("ended")
 	j.disk(j.spool.Keep(r))
+	step("end kept")
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ledger.Safe(r.ID)

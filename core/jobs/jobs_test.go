@@ -8,6 +8,11 @@ import (
 	"github.com/g8os/g8os/core/jobs/spool"
 )
 
+var (
+	discard = slog.New(slog.DiscardHandler)
+	testKey = make([]byte, spool.KeySize)
+)
+
 // opened returns Jobs that are open, and ends them when the test does.
 func opened(t *testing.T, o Options) *Jobs {
 	t.Helper()
@@ -15,10 +20,10 @@ func opened(t *testing.T, o Options) *Jobs {
 		o.RunDir = t.TempDir()
 	}
 	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		o.Log = discard
 	}
 	j := New(o)
-	if err := j.Open(make([]byte, spool.KeySize)); err != nil {
+	if err := j.Open(testKey); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(j.CancelAll)

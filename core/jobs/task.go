@@ -47,13 +47,16 @@ func (t *task) run(req api.ExecRequest, r spool.Record) {
 		t.end(r, code, err)
 		return
 	}
+	step("handed out")
 	kept := make(chan error, 1)
 	go func() { kept <- j.spool.Keep(r) }()
 	p, err := j.runner.Start(t.id, req, r.Begun)
 	j.disk(<-kept)
+	step("begun")
 	if err == nil {
 		err = p.Go()
 	}
+	step("started")
 	if err != nil {
 		code := run.CodeNotRunnable
 		if refusal, is := errors.AsType[*run.Refusal](err); is {
@@ -114,7 +117,9 @@ func (t *task) sink(stream byte, end uint64, data []byte) bool {
 	t.sayMu.Lock()
 	defer t.sayMu.Unlock()
 	t.read[stream-1] = end
+	step("said")
 	t.jobs.say(t, stream, data)
+	step("said and kept")
 	t.heed.take(stream, data)
 	return true
 }

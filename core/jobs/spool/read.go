@@ -90,7 +90,7 @@ func (o *output) readFrom(g *segment, from uint64, buf []byte) (Piece, error) {
 		}
 		at := c.at + recordHeader
 		c.at, c.next = at+int64(n), seq+1
-		if seq < from {
+		if seq < max(from, g.first) { // the mark is no piece
 			continue
 		}
 		o.buf = slices.Grow(o.buf[:0], n)[:n]

@@ -65,6 +65,7 @@ type records struct {
 	pending map[slot][]byte // nil: removed
 	waiting []chan error
 	fault   error // why the disk took nothing the last time
+	commits int
 	wake    chan struct{}
 	stop    chan struct{}
 	ended   chan struct{}

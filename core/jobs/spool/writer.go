@@ -170,6 +170,7 @@ func (r *records) flush() {
 	err := r.commit(batch)
 	r.mu.Lock()
 	r.fault = err
+	r.commits++
 	if err != nil {
 		for k, v := range batch {
 			if _, newer := r.pending[k]; !newer {
