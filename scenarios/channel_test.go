@@ -21,17 +21,6 @@ import (
 	"github.com/g8os/g8os/lab"
 )
 
-// command is g8os with a context, to be started by the spec.
-func (g *grid) command(ctx context.Context, as string, argv ...string) *exec.Cmd {
-	GinkgoHelper()
-	bin, err := lab.FindBinDir("")
-	ok(err)
-	if as == "" {
-		as = filepath.Join("/run/g8os/contexts", g.Name()+".toml")
-	}
-	return exec.CommandContext(ctx, filepath.Join(bin, "g8os"), append([]string{"--context", as}, argv...)...)
-}
-
 // noise is a file of random bytes.
 func noise(path string, size int) string {
 	GinkgoHelper()
@@ -45,7 +34,7 @@ func noise(path string, size int) string {
 func (g *grid) forwards(ctx context.Context, as, node string, ports ...string) []string {
 	GinkgoHelper()
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := g.command(ctx, as, append([]string{"forward", node}, ports...)...)
+	cmd := g.commandAs(ctx, as, append([]string{"forward", node}, ports...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Stderr = GinkgoWriter
 	out, err := cmd.StdoutPipe()
@@ -107,14 +96,14 @@ var _ = Describe("a channel to a node", Label("channel"), netns, notVM, func() {
 		Expect(g.inside(ctx, "node", "sh", "-c", "readlink /tmp/tree/link; stat -c %a /tmp/tree/sub")).To(Equal("sub/a\n750\n"))
 
 		By("from stdin, to stdout")
-		in := g.command(ctx, "", "cp", "-", "node:/tmp/in")
+		in := g.command(ctx, "cp", "-", "node:/tmp/in")
 		in.Stdin = strings.NewReader("piped\n")
 		ok(in.Run())
 		Expect(g.operate(ctx, "", "cp", "node:/tmp/in", "-").Stdout).To(Equal("piped\n"))
 
 		By("one that is broken off")
 		g.inside(ctx, "node", "mkdir", "/tmp/cut")
-		cut := g.command(ctx, "", "cp", "-", "node:/tmp/cut/file")
+		cut := g.command(ctx, "cp", "-", "node:/tmp/cut/file")
 		pipe, err := cut.StdinPipe()
 		ok(err)
 		ok(cut.Start())
@@ -135,7 +124,7 @@ var _ = Describe("a channel to a node", Label("channel"), netns, notVM, func() {
 		Expect(g.operate(ctx, "", "shell", "node", "--", "no-such-program").Code).To(Equal(127))
 
 		By("a terminal")
-		cmd := g.command(ctx, "", "shell", "node")
+		cmd := g.command(ctx, "shell", "node")
 		cmd.Env = append(os.Environ(), "TERM=vt100")
 		tty, err := lab.Terminal(cmd, 31, 97)
 		ok(err)
@@ -151,7 +140,7 @@ var _ = Describe("a channel to a node", Label("channel"), netns, notVM, func() {
 		bob := filepath.Join(GinkgoT().TempDir(), "bob")
 		g.done(ctx, "", "operator", "add", "bob", "--role", "operator", "--for", "1h", "--out", bob)
 		bob = filepath.Join(bob, "bob.toml")
-		held := g.command(ctx, bob, "shell", "node", "--", "sh", "-c", "echo $$; exec sleep 3600")
+		held := g.commandAs(ctx, bob, "shell", "node", "--", "sh", "-c", "echo $$; exec sleep 3600")
 		stdin, err := held.StdinPipe()
 		ok(err)
 		defer stdin.Close()
@@ -171,7 +160,7 @@ var _ = Describe("a channel to a node", Label("channel"), netns, notVM, func() {
 	It("forwards ports to a node, and to what it can reach", func(ctx SpecContext) {
 		g := up(ctx, officeOnly)
 		g.managed(ctx)
-		at := g.forwards(ctx, "", "node", "0:22", "0:192.168.7.2:8966", "0:9")
+		at := g.forwards(ctx, g.Name(), "node", "0:22", "0:192.168.7.2:8966", "0:9")
 		greets(ctx, at[0])
 		web := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 		res, err := web.Get("https://" + at[1] + "/healthz")

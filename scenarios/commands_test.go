@@ -29,12 +29,18 @@ nodes:
   - {name: three, nics: [{segment: office, method: static}]}
 `
 
-// command is g8os on the host, as an operator types it.
+// command is g8os on the host, as the grid's first operator types it.
 func (g *grid) command(ctx context.Context, args ...string) *exec.Cmd {
+	GinkgoHelper()
+	return g.commandAs(ctx, g.Name(), args...)
+}
+
+// commandAs is g8os with a context: its name, or its file.
+func (g *grid) commandAs(ctx context.Context, as string, args ...string) *exec.Cmd {
 	GinkgoHelper()
 	bin, err := lab.FindBinDir("")
 	ok(err)
-	return exec.CommandContext(ctx, filepath.Join(bin, "g8os"), append([]string{"--context", g.Name()}, args...)...)
+	return exec.CommandContext(ctx, filepath.Join(bin, "g8os"), append([]string{"--context", as}, args...)...)
 }
 
 // g8os runs it to its end.
