@@ -128,7 +128,7 @@ func TestHungUp(t *testing.T) {
 		op.Close()
 		op.gone()
 		for what, pid := range map[string]int{"program": self, "its child": child} {
-			if alive(pid) {
+			if !ends(pid) {
 				t.Errorf("terminal %q: the %s still runs", term, what)
 			}
 		}
@@ -149,6 +149,17 @@ func pidIn(t *testing.T, path string) int {
 }
 
 // alive says whether a process runs; one that only waits to be waited for does not.
+// ends waits until a process has ended that was told to: it is the kernel that
+// ends it, when that has its turn.
+func ends(pid int) bool {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if !alive(pid) {
+			return true
+		}
+	}
+	return false
+}
+
 func alive(pid int) bool {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil || syscall.Kill(pid, 0) != nil {
