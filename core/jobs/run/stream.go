@@ -20,9 +20,12 @@ import (
 )
 
 const (
-	// gather is how long small pieces of output are gathered. The first one
-	// after a pause goes at once.
+	// gather is how long pieces of output smaller than small are gathered. The
+	// first one after a pause goes at once.
 	gather = 5 * time.Millisecond
+	small  = 8 << 10
+	// pipeSize is how far a program may be ahead, also while no g8os_core reads.
+	pipeSize = 1 << 20
 	// stageSize is how large a stage becomes.
 	stageSize = 1 << 20
 )
@@ -52,6 +55,9 @@ func openStream(dir string, n byte, read uint64) (*stream, error) {
 	var err error
 	if s.pipe, err = os.OpenFile(filepath.Join(dir, strconv.Itoa(int(n))), os.O_RDONLY|syscall.O_NONBLOCK, 0); err != nil {
 		return nil, err
+	}
+	if raw, err := s.pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) }) // 64 KiB do too
 	}
 	if err = s.findStage(); err != nil {
 		_ = s.pipe.Close()
@@ -127,7 +133,7 @@ func (s *stream) pump(sink Sink) {
 		if _, err := s.take(true); err != nil {
 			return
 		}
-		if s.held() < api.MaxPiece {
+		if s.more(); s.held() < small {
 			if wait := gather - time.Since(s.last); wait > 0 {
 				time.Sleep(wait)
 				s.more()
