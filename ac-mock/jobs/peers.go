@@ -45,7 +45,8 @@ type Line struct {
 const markEvery = time.Second
 
 // Serve tells another AC what is here of a job's output; with follow set until
-// the job is over. Each line is written at once.
+// the job is over. Each line is written at once. A job that is not known is not
+// over: its asker may have heard of it sooner.
 func (q *Queue) Serve(ctx context.Context, id string, follow bool, take func(Line) error) error {
 	woken, leave := q.watch(id)
 	defer leave()
@@ -64,7 +65,7 @@ func (q *Queue) Serve(ctx context.Context, id string, follow bool, take func(Lin
 			return err
 		}
 		at = next
-		if err := take(Line{At: at, Mark: revision}); err != nil || over || !known || !follow {
+		if err := take(Line{At: at, Mark: revision}); err != nil || known && over || !follow {
 			return err
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +128,36 @@ func TestFollowWithoutAnAC(t *testing.T) {
 	words, _ := g.acs[1].told("j", "")
 	if got := strings.Join(words, " "); strings.Count(got, "remark") != 2 || !strings.Contains(got, ":3") || !strings.HasSuffix(got, ":success done") {
 		t.Errorf("%s", got)
+	}
+}
+
+// An AC that is asked for a job before it has heard of it tells all of it.
+func TestServeBeforeItIsKnown(t *testing.T) {
+	g := newGrid(t, 1, 1)
+	a, n := g.acs[0], g.nodes[0]
+	n.attach(a)
+	asked, served := make(chan struct{}), make(chan error, 1)
+	var pieces []uint64
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		var once sync.Once
+		served <- a.q.Serve(ctx, "j", true, func(l Line) error {
+			if l.Mark == 0 {
+				pieces = append(pieces, l.Seq)
+			}
+			once.Do(func() { close(asked) })
+			return nil
+		})
+	}()
+	<-asked
+	a.mustMake(order("j", api.JobRequest{}, n))
+	g.settle(never)
+	n.say("j", api.Frame{Type: api.FrameOutput, Stream: "stdout", Data: []byte("x")})
+	n.exit("j", api.Frame{State: api.JobSuccess})
+	g.settle(never)
+	if err := <-served; err != nil || !slices.Equal(pieces, []uint64{1}) {
+		t.Errorf("pieces %v, %v", pieces, err)
 	}
 }
 

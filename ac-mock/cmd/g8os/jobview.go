@@ -158,6 +158,9 @@ func (w *jobView) take(e api.JobEvent) error {
 		return json.NewEncoder(w.s.stdout).Encode(e)
 	case len(e.Data) > 0:
 		return w.write(e)
+	case e.State == "" && e.Error != "" && !e.Done: // of output that is missing
+		_, err := fmt.Fprintln(w.s.stderr, "g8os:", label(e.Name, e.Node), oneLine(e.Error))
+		return err
 	case e.State.Ended() && w.several:
 		return w.flushOf(label(e.Name, e.Node))
 	}
