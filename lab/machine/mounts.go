@@ -77,7 +77,12 @@ func mountNode(hostname string, fs NodeFS) error {
 	if err := mount("overlay", "/usr/local/bin", "overlay", unix.MS_RDONLY, "lowerdir="+in("bin")+":/usr/local/bin"); err != nil {
 		return err
 	}
-	for _, b := range [][2]string{{in("disk"), "/etc/g8os"}, {in("log"), "/var/log"}, {in("run"), "/run"}} {
+	if err := os.MkdirAll(in("disk/spool"), 0o700); err != nil {
+		return err
+	}
+	// The spool is a mount of its own: its files are open for writing all the time,
+	// and would keep the disk from being made read-only.
+	for _, b := range [][2]string{{in("disk"), "/etc/g8os"}, {in("disk/spool"), "/etc/g8os/spool"}, {in("log"), "/var/log"}, {in("run"), "/run"}} {
 		if err := bind(b[0], b[1]); err != nil {
 			return err
 		}

@@ -144,6 +144,7 @@ func (g *Grid) followJob(j *job, taken chan<- error) {
 		}
 	}
 	for {
+		j.again()
 		code, err := ac.FollowJob(g.ctx, j.n, j.fact.ID, j, func() { tell(nil) }, j.argv...)
 		switch {
 		case err == nil || errors.Is(err, client.ErrJob):
@@ -186,8 +187,14 @@ func (j *job) looked(now life, ok bool) (interrupted bool) {
 	return j.fact.Interrupted
 }
 
-// whole tells whether all output has come. An AC that was started again says
-// that what its predecessor has handed on is missing.
+// again forgets what was heard: an AC that is asked tells all of a job.
+func (j *job) again() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.output.Reset()
+}
+
+// whole tells whether all output has come.
 func (j *job) whole() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
