@@ -116,15 +116,18 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 	It("by kill -9 does not make a job run twice, and the job goes on without it", func(ctx SpecContext) {
 		g := up(ctx, officeOnly)
 		g.managed(ctx)
-		_, done := g.begin(ctx, "node", "count", "sh", "-c", "echo run >>/run/runs; while [ ! -e /run/go-on ]; do sleep 0.1; done; echo ended")
+		job := []string{"sh", "-c", "echo run >>/run/runs; while [ ! -e /run/go-on ]; do sleep 0.1; done; echo ended"}
+		_, done := g.begin(ctx, "node", "count", job...)
 		g.logged(ctx, g.Node("node"), "job=count")
 		ok(g.AC("ac1").Kill(ctx))
 		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(HaveOccurred()))
 		ok(g.AC("ac1").Start(ctx))
 		g.backSoon(ctx, "node")
 
-		By("asked for again, it is the same job")
-		out, done := g.begin(ctx, "node", "count", "echo", "not this one")
+		By("asked for again, it is the same job; another command cannot have its id")
+		_, done = g.begin(ctx, "node", "count", "echo", "not this one")
+		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(MatchError(ContainSubstring("taken by another request"))))
+		out, done := g.begin(ctx, "node", "count", job...)
 		g.logged(ctx, g.Node("node"), `"job handed out again" job=count it_is=running`)
 		g.inside(ctx, "node", "touch", "/run/go-on")
 		var ended error
@@ -184,6 +187,9 @@ func (g *grid) remembers(ctx context.Context, told []lab.NodeRecord, seen map[ui
 		Expect(e.Seq).To(Equal(all[0].Seq+uint64(i)), "a decision is missing")
 	}
 	for seq, e := range seen {
+		if e.Prev == "" { // it was so young that it was not tied to the chain yet
+			e.Prev = now[seq].Prev
+		}
 		Expect(now[seq]).To(Equal(e))
 	}
 }
