@@ -2,6 +2,9 @@ package node
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/managed"
@@ -13,7 +16,20 @@ func (n *Node) builtins() map[api.Builtin]managed.Builtin {
 		api.BuiltinPing:  managed.JSON(ping),
 		api.BuiltinFacts: managed.JSON(n.facts),
 		api.BuiltinTop:   n.top,
+
+		api.BuiltinServices: managed.JSON(n.apps.list),
+		api.BuiltinService:  managed.JSON(n.apps.do),
+		api.BuiltinLogs:     n.apps.logs,
 	}
+}
+
+// builtin does one for somebody on this machine.
+func (n *Node) builtin(ctx context.Context, name api.Builtin, args json.RawMessage, out io.Writer) (int, error) {
+	do := n.builtins()[name]
+	if do == nil {
+		return 127, fmt.Errorf("builtin %q: this g8os_core has none of that name", name)
+	}
+	return do(ctx, args, out)
 }
 
 type pong struct {

@@ -47,6 +47,7 @@ type Options struct {
 	Dir        string           // net.toml, ca.pem, keys and ciphertext: /etc/g8os
 	Mount      string           // the private configuration: /mnt/etc
 	RunDir     string           // gone after a reboot: /run/g8os
+	LogDir     string           // what services write: /var/log/g8os/services
 	Socket     string           // local.Socket
 	ResolvConf string           // /etc/resolv.conf
 	Image      string           // what the image says of itself: /usr/share/g8os/image.json
@@ -69,6 +70,7 @@ type Node struct {
 	jobs    *managed.Jobs
 	channel *channel.Server
 	monitor *monitor.Monitor
+	apps    *apps
 	sshd    *ssh.Server
 	links   *links.Links
 	board   *local.Board
@@ -112,11 +114,14 @@ func Run(ctx context.Context, opt Options) error {
 	defer n.shutdown()
 	go n.monitor.Run(ctx)
 	go func() {
-		if err := local.Serve(ctx, listener, n.board, n.askReload); err != nil {
+		if err := local.Serve(ctx, listener, n.board, local.Does{Reload: n.askReload, Builtin: n.builtin, Shutdown: n.apps.run.Shutdown}); err != nil {
 			opt.Log.Error("local socket", "error", err)
 		}
 	}()
 	go n.watchConfig()
+	go n.apps.watch(ctx)
+	go n.apps.watchFailing(ctx)
+	go n.lookForVolume()
 	if err := n.watchLinks(); err != nil {
 		return err
 	}
@@ -133,6 +138,7 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Log: opt.Log}),
 		reload:  make(chan struct{}, 1),
 	}
+	n.apps = newApps(n)
 	n.jobs = managed.NewJobs(opt.Log, n.builtins())
 	n.channel = &channel.Server{Log: opt.Log}
 	n.machine = boot.New(boot.Config{
@@ -207,7 +213,7 @@ func (n *Node) post(ev boot.Event) {
 // status is the machine's, with what only the shell knows.
 func (n *Node) status() api.Status {
 	s := n.machine.Status()
-	s.PID, s.Version = os.Getpid(), version.Version()
+	s.PID, s.Version, s.Services = os.Getpid(), version.Version(), n.apps.fails()
 	s.Fingerprint = n.keys.fingerprint()
 	return s
 }
@@ -219,8 +225,12 @@ func (n *Node) askReload() {
 	}
 }
 
+// askShow has the status shown anew.
+func (n *Node) askShow() { n.post(boot.Tick{}) }
+
 // shutdown ends what must not outlive the process.
 func (n *Node) shutdown() {
+	n.apps.run.Leave()
 	n.work.closeAll()
 	n.jobs.CancelAll()
 	n.net.stop()

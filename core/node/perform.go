@@ -64,12 +64,16 @@ func (n *Node) try(ctx context.Context, e boot.Try) boot.Tried {
 func (n *Node) unlock(ctx context.Context, e boot.Unlock) {
 	answer, died := n.keys.unlock(ctx, e)
 	n.post(answer)
+	if answer.Failure == (boot.Failure{}) {
+		n.apps.opened()
+	}
 	if died == nil {
 		return
 	}
 	go func() {
 		select {
 		case <-died:
+			n.apps.lost()
 			n.work.stopSSH()
 			n.post(boot.VolumeLost{Err: "its daemon has ended"})
 		case <-n.ctx.Done():

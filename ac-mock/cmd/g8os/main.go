@@ -75,6 +75,7 @@ type cli struct {
 	Shell    shellCmd    `cmd:"" help:"Open a shell on a node, or run a program there with a terminal."`
 	Facts    factsCmd    `cmd:"" help:"What a node is: hardware, kernel, disks, networks, versions."`
 	Top      topCmd      `cmd:"" help:"What uses the nodes, or one node."`
+	Service  serviceCmd  `cmd:"" help:"Services of a node: list, start, stop, restart, logs, declare, remove."`
 	Audit    auditCmd    `cmd:"" help:"List or verify what was decided about keys, certificates and nodes, and why."`
 	Token    tokenCmd    `cmd:"" help:"Join tokens: approve machines in advance."`
 	Operator operatorCmd `cmd:"" help:"Who may operate the grid, and as what."`
