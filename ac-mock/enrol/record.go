@@ -59,6 +59,8 @@ type Record struct {
 
 	Roles []string `json:"roles,omitempty"` // what it is for, as jobs name it; sorted
 
+	// Drained says who has it begin no new job, and since when; nil: it takes jobs.
+	Drained *Shown `json:"drained,omitempty"`
 	// Recovered says to whom the recovery key of the volume was shown; nil: nobody.
 	Recovered *Shown `json:"recovered,omitempty"`
 
@@ -76,7 +78,7 @@ type Certificate struct {
 	NotAfter time.Time `json:"not_after"`
 }
 
-// Shown is to whom something was shown, and when.
+// Shown is to whom something was shown, or who has done it, and when.
 type Shown struct {
 	By string    `json:"by"` // the operator's identity
 	At time.Time `json:"at"`

@@ -49,6 +49,10 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 	case (!online || node.AC != "" && node.AC != s.opt.Name) && s.elsewhere(w, r, id, req):
 		return
 	}
+	if err := s.opt.Registry.TakesJobs(node.ID); err != nil && req.Builtin == "" {
+		fail(w, http.StatusConflict, "g8os node drain --undo lets it take jobs again", err)
+		return
+	}
 	if !req.Builtin.ReadOnly() && s.hub.Online(node.ID) { // a command is root on the node: its entry is there before it runs
 		what := fmt.Sprintf("job %s: %s with %d arguments", id, commandOf(req), max(len(req.Argv)-1, 0))
 		if err := s.opt.Registry.Note(r.Context(), actor.String(), "exec", node.ID, what); err != nil {

@@ -45,6 +45,9 @@ type Registry interface {
 	Release(ctx context.Context, actor, ref string) (api.Node, error)
 	ChangeRoles(ctx context.Context, actor, ref string, q api.RolesRequest) (api.Node, error)
 	Revoke(ctx context.Context, actor, ref string) (api.Node, error)
+	Drain(ctx context.Context, actor, ref string) (api.Node, error)
+	Undrain(ctx context.Context, actor, ref string) (api.Node, error)
+	TakesJobs(id api.NodeID) error // why no new job may be begun on a node
 	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
 	Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error
 	Ready(ctx context.Context) error
@@ -88,6 +91,8 @@ type Options struct {
 
 	Rotations Rotations // default: there are none
 	Events    Events    // default: those of nodes are not taken
+	Releases  Releases  // of g8os_core; default: there are none
+	Upgrades  Upgrades  // default: this AC upgrades nobody
 
 	Limits Limits              // default DefaultLimits
 	Timing dispatch.Timing     // default dispatch.DefaultTiming
@@ -105,6 +110,7 @@ type Server struct {
 	http *http.Server
 
 	channels channels
+	bringing sync.Mutex    // held while a release is brought from another AC
 	deciding chan struct{} // one token for each request that waits for the registry
 }
 
@@ -121,6 +127,12 @@ func New(o Options) *Server {
 	}
 	if o.Rotations == nil {
 		o.Rotations = none{}
+	}
+	if o.Releases == nil {
+		o.Releases = noReleases{}
+	}
+	if o.Upgrades == nil {
+		o.Upgrades = noUpgrades{}
 	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(o.Grid, o.Name, o.Version)

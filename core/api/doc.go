@@ -71,6 +71,7 @@ const (
 	PathRetire     = "/api/nodes/{id}/retire"     // POST
 	PathQuarantine = "/api/nodes/{id}/quarantine" // POST
 	PathRelease    = "/api/nodes/{id}/release"    // POST; out of quarantine
+	PathNodeDrain  = "/api/nodes/{id}/drain"      // POST; no new job is begun on it; DELETE undoes it
 	PathExec       = "/api/nodes/{id}/exec"       // POST ExecRequest; answers ExecEvent lines (NDJSON) as they happen
 	PathAudit      = "/api/audit"                 // GET; ?node= filters; newest last
 	PathAuditChain = "/api/audit/chain"           // GET ?after=; answers AuditChain

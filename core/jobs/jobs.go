@@ -115,6 +115,9 @@ func (j *Jobs) launch(id string, req api.ExecRequest, now time.Time) {
 	j.tasks[id] = t
 	r := j.record(id, now)
 	r.Builtin = req.Builtin
+	if req.Builtin.Again() {
+		r.Args = req.Args
+	}
 	j.records[id] = r
 	// Arguments may be secret, and logs travel: the command's name is enough.
 	j.log.Info("job started", "job", id, "command", command(req), "arguments", max(0, len(req.Argv)-1))

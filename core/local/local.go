@@ -4,6 +4,7 @@
 //	GET  /status            api.Status
 //	GET  /status?watch=1    one api.Status a line, now and on every change
 //	POST /reload            read net.toml again
+//	POST /restart           become the g8os_core that is to run now
 //
 // It promises nothing about who may connect: the file's mode decides (root).
 // It is not reachable over the network.
@@ -75,11 +76,19 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// Orders are what can be asked of the daemon; they do not block.
+type Orders struct{ Reload, Restart func() }
+
 // Serve answers on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, b *Board, reload func()) error {
+func Serve(ctx context.Context, l net.Listener, b *Board, o Orders) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { show(w, r, b) })
-	mux.HandleFunc("POST /reload", func(http.ResponseWriter, *http.Request) { reload() })
+	mux.HandleFunc("POST /reload", func(http.ResponseWriter, *http.Request) { o.Reload() })
+	mux.HandleFunc("POST /restart", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "0") // the answer is whole before there is nobody to finish it
+		_ = http.NewResponseController(w).Flush()
+		o.Restart()
+	})
 	srv := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
@@ -161,8 +170,14 @@ func (c Client) Watch(ctx context.Context, f func(api.Status) bool) error {
 }
 
 // Reload has net.toml read again.
-func (c Client) Reload(ctx context.Context) error {
-	resp, err := c.do(ctx, http.MethodPost, "/reload")
+func (c Client) Reload(ctx context.Context) error { return c.order(ctx, "/reload") }
+
+// Restart has the daemon become the g8os_core that is to run now. It returns
+// before it has.
+func (c Client) Restart(ctx context.Context) error { return c.order(ctx, "/restart") }
+
+func (c Client) order(ctx context.Context, path string) error {
+	resp, err := c.do(ctx, http.MethodPost, path)
 	if err != nil {
 		return err
 	}

@@ -5,14 +5,18 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/jobs"
+	"github.com/g8os/g8os/core/pid1/power"
 )
 
 // builtins are what jobs can ask g8os_core itself for.
 func (n *Node) builtins() map[api.Builtin]jobs.Builtin {
 	return map[api.Builtin]jobs.Builtin{
-		api.BuiltinPing:  jobs.JSON(ping),
-		api.BuiltinFacts: jobs.JSON(n.facts),
-		api.BuiltinTop:   n.top,
+		api.BuiltinPing:     jobs.JSON(ping),
+		api.BuiltinFacts:    jobs.JSON(n.facts),
+		api.BuiltinTop:      n.top,
+		api.BuiltinUpgrade:  jobs.JSON(n.upgrade),
+		api.BuiltinReboot:   jobs.JSONThen(n.goDown(power.Reboot)),
+		api.BuiltinPowerOff: jobs.JSONThen(n.goDown(power.PowerOff)),
 	}
 }
 

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,12 +25,14 @@ import (
 	"github.com/g8os/g8os/ac-mock/layers"
 	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/ac-mock/registry"
+	"github.com/g8os/g8os/ac-mock/releases"
 	"github.com/g8os/g8os/ac-mock/rotate/drive"
 	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/ac-mock/store/etcd"
 	"github.com/g8os/g8os/ac-mock/support"
+	"github.com/g8os/g8os/ac-mock/upgrade"
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/version"
 )
@@ -45,6 +49,7 @@ type controller struct {
 	seal     *seal.Sealer
 	rotate   *drive.Driver
 	events   *events.Log
+	upgrade  *upgrade.Driver
 	sessions atomic.Pointer[func() int] // how many there are, once there is a port
 }
 
@@ -159,6 +164,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, recent *sup
 	ac.sessions.Store(&sessions)
 	part("server", func() error { return srv.Run(ctx) })
 	part("events", func() error { ac.events.Run(ctx); return nil })
+	part("upgrades", func() error { ac.upgrade.Run(ctx); return nil })
 	part("rotations", func() error { ac.rotate.Run(ctx); return nil })
 	part("other ACs", func() error { return ac.cluster.Run(ctx) })
 	part("membership", func() error { return ac.removed(ctx) })
@@ -194,7 +200,16 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 	ac.events = events.New(events.Options{
 		Store: ac.store, Ack: func(id api.NodeID, seq uint64) { srv.AckEvent(id, seq) }, Clock: time.Now, Log: log,
 	})
+	shelf := releases.New(ac.store, filepath.Join(ac.cfg.DataDir, "releases"), ac.registry.Note)
+	ac.upgrade = upgrade.New(upgrade.Options{
+		Store: ac.store, Book: ac.registry, Sessions: sessions{&srv}, Clock: time.Now, ID: rand.Text, Log: log,
+		Release: func(ctx context.Context, sum string) (api.Release, error) {
+			k, err := shelf.Known(ctx, sum)
+			return k.Release, err
+		},
+	})
 	srv = server.New(server.Options{
+		Releases: shelf, Upgrades: ac.upgrade,
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Cluster: ac.cluster, Peer: ac.peerClient(), Backup: ac.backup, Registry: ac.registry, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed,
@@ -220,6 +235,10 @@ type sessions struct{ srv **server.Server }
 
 func (s sessions) Online(id api.NodeID) bool          { return (*s.srv).Online(id) }
 func (s sessions) Rotate(id api.NodeID, r api.Rotate) { (*s.srv).Rotate(id, r) }
+
+func (s sessions) Ask(ctx context.Context, id api.NodeID, job string, req api.ExecRequest) (api.ExecEvent, error) {
+	return (*s.srv).Ask(ctx, id, job, req)
+}
 
 // fallback holds 10.254.254.254. Where other ACs may be on the link too, it is
 // held in turn, and the kernel is to remove it should this AC be killed.
@@ -288,6 +307,12 @@ func failed(err error) (status int, remedy string, ok bool) {
 		return http.StatusBadRequest, "correct what was asked for; --help says what can be", true
 	case errors.Is(err, registry.ErrState):
 		return http.StatusConflict, "g8os node show NODE, g8os operator list and g8os audit say how it stands", true
+	case errors.Is(err, upgrade.ErrInput), errors.Is(err, releases.ErrInput):
+		return http.StatusBadRequest, "correct what was asked for; g8os upgrade core --help says what can be", true
+	case errors.Is(err, upgrade.ErrRunning):
+		return http.StatusConflict, "g8os upgrade status says how far it is", true
+	case errors.Is(err, upgrade.ErrNone), errors.Is(err, releases.ErrNone):
+		return http.StatusNotFound, "g8os upgrade core FILE brings a release to the ACs and begins", true
 	case errors.Is(err, drive.ErrRunning):
 		return http.StatusConflict, "g8os rotate status says what it waits for", true
 	case errors.Is(err, drive.ErrKind):

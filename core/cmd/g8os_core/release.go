@@ -25,6 +25,11 @@ func (r *releaseCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	if st, err := (local.Client{Path: c.Socket}).Status(ctx); err == nil {
 		return fmt.Errorf("release: %w as pid %d: stop it first (systemctl stop g8os-core)", local.ErrRunning, st.PID)
 	}
+	return r.end(ctx, log)
+}
+
+// end ends what outlives a g8os_core.
+func (r *releaseCmd) end(ctx context.Context, log *slog.Logger) error {
 	sshd, err := process.Adopt(process.Spec{Name: "sshd", RunDir: r.RunDir, Log: log})
 	switch {
 	case err == nil:
