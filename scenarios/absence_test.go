@@ -3,6 +3,7 @@ package scenarios
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -144,15 +145,22 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 			ok(n.StartCore(ctx))
 		}
 		seen := map[uint64]lab.AuditEntry{}
-		for range 5 {
+		for range 5 { // at each news, or when there are to be no more
 			had := len(seen)
-			Eventually(ctx, func() (int, error) {
+			Eventually(ctx, func() (bool, error) {
 				all, err := ac.Audit(ctx, nil)
 				for _, e := range all {
 					seen[e.Seq] = e
 				}
-				return len(seen), err
-			}).WithTimeout(contextTimeout(ctx)).WithPolling(20 * time.Millisecond).Should(BeNumerically(">", had))
+				nodes, nodesErr := ac.Nodes(ctx)
+				managed := 0
+				for _, r := range nodes {
+					if r.Phase == "managed" {
+						managed++
+					}
+				}
+				return len(seen) > had || managed == 6, errors.Join(err, nodesErr)
+			}).WithTimeout(contextTimeout(ctx)).WithPolling(20 * time.Millisecond).Should(BeTrue())
 			told, err := ac.Nodes(ctx)
 			ok(err)
 			ok(ac.Kill(ctx))

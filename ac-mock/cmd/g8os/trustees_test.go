@@ -33,7 +33,7 @@ func (a *trusting) answer(w http.ResponseWriter, status int, v any) {
 }
 
 func (a *trusting) handler() http.Handler {
-	mux, soon := http.NewServeMux(), time.Now().Add(10*time.Minute+time.Second)
+	mux, soon := http.NewServeMux(), time.Now().Add(10*time.Minute+59*time.Second)
 	token := api.JoinToken{ID: "0011aabb", State: "good", By: "spiffe://lab/operator/admin.ann", Created: time.Now(), Expires: soon, Uses: 3, Left: 2}
 	mux.HandleFunc("GET "+api.PathTokens, func(w http.ResponseWriter, _ *http.Request) { a.answer(w, 200, []api.JoinToken{token}) })
 	mux.HandleFunc("POST "+api.PathTokens, func(w http.ResponseWriter, r *http.Request) {
