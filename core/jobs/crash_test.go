@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/jobs/run"
 	"github.com/g8os/g8os/core/jobs/spool"
 )
 
@@ -231,4 +233,32 @@ func differ(a, b string) int {
 		n++
 	}
 	return n
+}
+
+// A program that is left for good ends with all that it has started, and one
+// whose time is over while nobody is there is stopped by the next g8os_core.
+func TestLeftPrograms(t *testing.T) {
+	c := &controller{t: t, dir: t.TempDir()}
+	req := api.ExecRequest{Argv: []string{"sh", "-c", "sleep 600 & echo $!; wait"}, TimeoutMS: 1500}
+	c.life(req, "", func() bool { return c.text != "" })
+	time.Sleep(1500 * time.Millisecond) // its time is over now
+	c.life(req, "", c.told)
+	if len(c.exits) != 1 || c.exits[0].State != api.JobTimeout {
+		t.Errorf("it should have been stopped: %+v", c.exits)
+	}
+
+	c = &controller{t: t, dir: t.TempDir()}
+	req.TimeoutMS = 0
+	c.life(req, "", func() bool { return c.text != "" })
+	pid, err := strconv.Atoi(strings.TrimSpace(c.text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs := run.New(run.Options{Dir: filepath.Join(c.dir, "run"), Log: discard})
+	if err := programs.End("j"); err != nil || len(programs.Left()) > 0 {
+		t.Errorf("%v, left are %v", err, programs.Left())
+	}
+	if alive(pid) {
+		t.Errorf("process %d goes on", pid)
+	}
 }

@@ -30,7 +30,7 @@ type cli struct {
 	Net     netCmd     `cmd:"" help:"Check net.toml without applying it."`
 	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
 	Recover recoverCmd `cmd:"" help:"Open the private volume with the operator's recovery key, without an AC."`
-	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: sshd, and the private volume. Login sessions and interfaces stay."`
+	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: jobs, sshd, and the private volume. Login sessions and interfaces stay."`
 
 	Facts factsCmd `cmd:"" help:"Show what this machine is: hardware, kernel, disks, networks, versions."`
 	Top   topCmd   `cmd:"" help:"Show what uses this machine."`

@@ -210,6 +210,19 @@ func (r *Runner) Clear(id string) {
 	_ = os.RemoveAll(p.dir)
 }
 
+// End stops a program that an earlier g8os_core has left, and clears away: there
+// is no next one.
+func (r *Runner) End(id string) error {
+	r.process(id).turnAway()
+	p, err := r.Adopt(id, [2]uint64{})
+	if err != nil {
+		return err
+	}
+	p.stop()
+	_, err = p.gate.WriteString("done\n")
+	return errors.Join(err, p.release())
+}
+
 // ErrNeverStarted is wrapped by Adopt when a program was not started, and is not
 // going to be.
 var ErrNeverStarted = errors.New("it was not started")
