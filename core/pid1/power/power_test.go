@@ -99,11 +99,12 @@ func TestProcessesOfThisMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	i := slices.IndexFunc(processes(), func(p proc) bool { return p.pid == cmd.Process.Pid })
+	all := processes()
+	i := slices.IndexFunc(all, func(p proc) bool { return p.pid == cmd.Process.Pid })
 	if i < 0 {
 		t.Fatal("a process that runs is not seen")
 	}
-	if p := processes()[i]; p.kernel || p.fuse || p.zombie {
+	if p := all[i]; p.kernel || p.fuse || p.zombie {
 		t.Errorf("sleep is %+v", p)
 	}
 	for stat, want := range map[string]proc{
