@@ -114,7 +114,7 @@ func (l *Ledger) HandOut(id string, have uint64, began bool, now time.Time) Deci
 	switch {
 	case j == nil || j.phase == ended && planted.Is(planted.JobForgotten):
 		j = l.keep(&job{id: id, last: have, acked: have, sent: have})
-		if have == 0 && !began {
+		if have == 0 && !began || planted.Is(planted.JobForgotten) {
 			return Start
 		}
 		l.End(id, Result{State: api.JobLost, Code: codeLost, Err: ErrLost, At: now})
@@ -124,6 +124,9 @@ func (l *Ledger) HandOut(id string, have uint64, began bool, now time.Time) Deci
 		j.saidBegun = false
 		l.enqueue(j)
 		return Running
+	}
+	if planted.Is(planted.ResultsOnce) {
+		return Ended
 	}
 	if have >= j.exit.Seq { // numbers of output were lost with the power
 		j.exit.Seq, j.last = have+1, have+1
