@@ -96,7 +96,7 @@ var _ = Describe("a node that nobody has approved", netns, vm, func() {
 		ok(err)
 		g.reaches(ctx, "node", "refused", waits("unlock", "refused"))
 		_, err = ac.Exec(ctx, n, "true")
-		Expect(err).To(MatchError(ContainSubstring("it is pending, and only enrolled nodes work")))
+		Expect(err).To(MatchError(ContainSubstring("it is retired, and only enrolled nodes work")))
 
 		By("also after a power cut")
 		ok(n.PowerCut(ctx))
