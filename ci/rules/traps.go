@@ -17,7 +17,7 @@ type Trap struct {
 	What   string
 }
 
-// Traps of boot, network and protocol.
+// Traps of boot, network, processes and protocol.
 var Traps = []Trap{
 	{1, "lo loses 127.0.0.1 in the fallback step"},
 	{2, "an interface with method none gets a fallback address"},
@@ -32,6 +32,14 @@ var Traps = []Trap{
 	{11, "a wrong clock makes certificates invalid"},
 	{12, "a half-right net.toml stops the boot"},
 	{13, "an edited net.toml is not taken over"},
+	{14, "a failed dependency holds up what does not need it"},
+	{15, "a cycle, or an unknown name, among dependencies is tolerated"},
+	{16, "ends of processes that come at once are not all seen"},
+	{17, "a daemon that a child left behind holds its output open"},
+	{18, "one that is stopped while it waits for its restart is started all the same"},
+	{19, "the limit of restarts is off by one"},
+	{20, "a service that dies at once is started without a pause"},
+	{24, "the last result of what recurs is not to be seen"},
 	{30, "two nodes with one identity"},
 	{31, "a node speaks for another"},
 }

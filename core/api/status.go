@@ -26,7 +26,8 @@ type Status struct {
 	ManagedAfterMS int64     `json:"managed_after_ms"` // start of g8os_core → first time managed; 0 before
 	Round          int       `json:"round"`            // how many network rounds have begun
 	LastError      string    `json:"last_error"`
-	Warnings       []string  `json:"warnings"` // problems that do not stop the boot: net.toml lines, address conflicts, faults armed at the AC
+	Warnings       []string  `json:"warnings"`           // problems that do not stop the boot: net.toml lines, address conflicts, faults armed at the AC
+	Services       []string  `json:"services,omitempty"` // that fail: a line each
 	PID            int       `json:"pid"`
 	Version        string    `json:"version"`
 }

@@ -66,7 +66,7 @@ func serve(t *testing.T, socket string, s api.Status) (*local.Board, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	board := local.NewBoard(s)
-	go func() { defer close(done); _ = local.Serve(ctx, l, board, func() {}) }()
+	go func() { defer close(done); _ = local.Serve(ctx, l, board, local.Does{Reload: func() {}}) }()
 	stop := func() { cancel(); <-done }
 	t.Cleanup(stop)
 	return board, stop

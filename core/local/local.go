@@ -1,9 +1,12 @@
 // Package local is the socket on which g8os_core talks to its own machine:
-// status, waiting for a phase, and the order to read net.toml again.
+// status, waiting for a phase, the order to read its files again, and what an
+// operator can ask for over an AC, too.
 //
 //	GET  /status            api.Status
 //	GET  /status?watch=1    one api.Status a line, now and on every change
-//	POST /reload            read net.toml again
+//	POST /reload            read net.toml and the declarations of services again
+//	POST /builtin/NAME      do an api.Builtin; its arguments are the body
+//	POST /shutdown          end all services in order: the machine goes down
 //
 // It promises nothing about who may connect: the file's mode decides (root).
 // It is not reachable over the network.
@@ -15,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -75,11 +79,30 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// Does is what the socket's clients can have done; nil: they cannot.
+type Does struct {
+	Reload   func()
+	Builtin  func(ctx context.Context, name api.Builtin, args json.RawMessage, out io.Writer) (code int, err error)
+	Shutdown func(context.Context) error
+}
+
 // Serve answers on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, b *Board, reload func()) error {
+func Serve(ctx context.Context, l net.Listener, b *Board, do Does) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { show(w, r, b) })
-	mux.HandleFunc("POST /reload", func(http.ResponseWriter, *http.Request) { reload() })
+	if do.Reload != nil {
+		mux.HandleFunc("POST /reload", func(http.ResponseWriter, *http.Request) { do.Reload() })
+	}
+	if do.Builtin != nil {
+		mux.HandleFunc("POST /builtin/{name}", func(w http.ResponseWriter, r *http.Request) { builtin(w, r, do.Builtin) })
+	}
+	if do.Shutdown != nil {
+		mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, r *http.Request) {
+			if err := do.Shutdown(r.Context()); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
+	}
 	srv := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 	defer stop()
@@ -110,11 +133,15 @@ func show(w http.ResponseWriter, r *http.Request, b *Board) {
 type Client struct{ Path string }
 
 func (c Client) do(ctx context.Context, method, path string) (*http.Response, error) {
+	return c.send(ctx, method, path, nil)
+}
+
+func (c Client) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", c.Path)
 	}}
-	req, err := http.NewRequestWithContext(ctx, method, "http://core"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://core"+path, body)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +187,7 @@ func (c Client) Watch(ctx context.Context, f func(api.Status) bool) error {
 	return fmt.Errorf("g8os_core on %s has ended", c.Path)
 }
 
-// Reload has net.toml read again.
+// Reload has net.toml and the declarations of services read again.
 func (c Client) Reload(ctx context.Context) error {
 	resp, err := c.do(ctx, http.MethodPost, "/reload")
 	if err != nil {

@@ -19,7 +19,7 @@ func serve(t *testing.T, b *Board, reload func()) Client {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- Serve(ctx, l, b, reload) }()
+	go func() { done <- Serve(ctx, l, b, Does{Reload: reload}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

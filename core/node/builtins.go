@@ -2,6 +2,9 @@ package node
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/jobs"
@@ -13,6 +16,10 @@ func (n *Node) builtins() map[api.Builtin]jobs.Builtin {
 		api.BuiltinPing:  jobs.JSON(ping),
 		api.BuiltinFacts: jobs.JSON(n.facts),
 		api.BuiltinTop:   n.top,
+
+		api.BuiltinServices: jobs.JSON(n.apps.list),
+		api.BuiltinService:  jobs.JSON(n.apps.do),
+		api.BuiltinLogs:     n.apps.logs,
 	}
 }
 
@@ -23,6 +30,15 @@ func after(b api.Builtin, rebooted bool) (code int, err error, known bool) {
 		return 0, nil, rebooted
 	}
 	return 0, nil, false
+}
+
+// builtin does one for somebody on this machine.
+func (n *Node) builtin(ctx context.Context, name api.Builtin, args json.RawMessage, out io.Writer) (int, error) {
+	do := n.builtins()[name]
+	if do == nil {
+		return 127, fmt.Errorf("builtin %q: this g8os_core has none of that name", name)
+	}
+	return do(ctx, args, out)
 }
 
 type pong struct {

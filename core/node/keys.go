@@ -136,6 +136,19 @@ func (k *keys) unlock(ctx context.Context, e boot.Unlock) (boot.Unlocked, <-chan
 	return boot.Unlocked{ID: e.ID, NodeID: string(r.NodeID)}, died
 }
 
+// isOpen tells whether the volume is open: an earlier g8os_core has opened it, or
+// a person with the recovery key.
+func (k *keys) isOpen() bool {
+	k.work.Lock()
+	defer k.work.Unlock()
+	v, err := k.theVault()
+	if err != nil {
+		return false
+	}
+	_, is := v.AlreadyOpen()
+	return is
+}
+
 // ask has the AC unlock the volume, or, where it is open, hear the proof.
 func (k *keys) ask(ctx context.Context, v *unlock.Vault, e boot.Unlock, r unlock.Result, isOpen bool) (unlock.Result, error) {
 	conn, err := k.connect(ctx, e.Path, nil)

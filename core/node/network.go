@@ -71,6 +71,9 @@ func (n *Node) watchConfig() {
 			n.opt.Log.Info("net.toml changed or asked for: reading it")
 			n.net.add(boot.ReadConfig{})
 		}
+		if asked {
+			n.lookForVolume()
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type Options struct {
 	Dir        string           // net.toml, ca.pem, keys and ciphertext: /etc/g8os
 	Mount      string           // the private configuration: /mnt/etc
 	RunDir     string           // gone after a reboot: /run/g8os
+	LogDir     string           // what services write: /var/log/g8os/services
 	Socket     string           // local.Socket
 	ResolvConf string           // /etc/resolv.conf
 	Image      string           // what the image says of itself: /usr/share/g8os/image.json
@@ -71,6 +72,7 @@ type Node struct {
 	jobs    *jobs.Jobs
 	channel *channel.Server
 	monitor *monitor.Monitor
+	apps    *apps
 	sshd    *ssh.Server
 	links   *links.Links
 	board   *local.Board
@@ -115,13 +117,16 @@ func Run(ctx context.Context, opt Options) error {
 	defer n.shutdown()
 	go n.monitor.Run(ctx)
 	go func() {
-		if err := local.Serve(ctx, listener, n.board, n.askReload); err != nil {
+		if err := local.Serve(ctx, listener, n.board, local.Does{Reload: n.askReload, Builtin: n.builtin, Shutdown: n.apps.run.Shutdown}); err != nil {
 			opt.Log.Error("local socket", "error", err)
 		}
 	}()
 	go n.watchConfig()
 	n.adoptJobs()
 	go n.keepGrace(ctx)
+	go n.apps.watch(ctx)
+	go n.apps.watchFailing(ctx)
+	go n.lookForVolume()
 	if err := n.watchLinks(); err != nil {
 		return err
 	}
@@ -138,6 +143,7 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Log: opt.Log}),
 		reload:  make(chan struct{}, 1),
 	}
+	n.apps = newApps(n)
 	n.jobs = jobs.New(jobs.Options{
 		Spool: opt.Spool, RunDir: filepath.Join(opt.RunDir, "jobs"), Builtins: n.builtins(), Env: n.jobEnv, After: after, Log: opt.Log,
 	})
@@ -214,7 +220,7 @@ func (n *Node) post(ev boot.Event) {
 // status is the machine's, with what only the shell knows.
 func (n *Node) status() api.Status {
 	s := n.machine.Status()
-	s.PID, s.Version = os.Getpid(), version.Version()
+	s.PID, s.Version, s.Services = os.Getpid(), version.Version(), n.apps.fails()
 	s.Fingerprint = n.keys.fingerprint()
 	if text := n.keys.graceText(); text != "" {
 		s.Warnings = append(s.Warnings, text)
@@ -229,8 +235,12 @@ func (n *Node) askReload() {
 	}
 }
 
+// askShow has the status shown anew.
+func (n *Node) askShow() { n.post(boot.Tick{}) }
+
 // shutdown ends what must not outlive the process.
 func (n *Node) shutdown() {
+	n.apps.run.Leave()
 	n.work.closeAll()
 	n.jobs.Leave()
 	n.net.stop()

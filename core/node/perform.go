@@ -66,6 +66,7 @@ func (n *Node) unlock(ctx context.Context, e boot.Unlock) {
 	n.post(answer)
 	if answer.Failure.Err == "" {
 		n.adoptJobs()
+		n.apps.opened()
 	}
 	n.watchVolume(died)
 }
@@ -78,6 +79,7 @@ func (n *Node) watchVolume(died <-chan struct{}) {
 	go func() {
 		select {
 		case <-died:
+			n.apps.lost()
 			n.work.stopSSH()
 			n.post(boot.VolumeLost{Err: "its daemon has ended"})
 		case <-n.ctx.Done():

@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/g8os/g8os/core/durable"
 )
 
 // ErrNotRunning is wrapped when a process is gone, or its pid belongs to
@@ -55,11 +51,10 @@ func readStat(pid int) (state byte, start uint64, err error) {
 // open returns a handle on the process that stays on it even when its pid is
 // used again (pidfd_open(2), Linux 5.3).
 func (i ID) open() (*os.File, error) {
-	fd, err := unix.PidfdOpen(i.PID, 0)
+	f, err := pidfd(i.PID)
 	if err != nil {
-		return nil, fmt.Errorf("process %d: %w: %w", i.PID, ErrNotRunning, err)
+		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
-	f := os.NewFile(uintptr(fd), "pidfd")
 	if !i.Alive() { // asked after opening: from here on it cannot change
 		f.Close()
 		return nil, fmt.Errorf("process %d: %w", i.PID, ErrNotRunning)
@@ -77,18 +72,14 @@ func (i ID) Wait() {
 	waitExit(fd)
 }
 
-// waitExit returns when the process behind a pidfd has ended.
-func waitExit(pidfd *os.File) {
-	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
-	for {
-		if n, err := unix.Poll(fds, -1); n > 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
-			return
-		}
-	}
-}
-
+// writePID needs no disk: who reads it after a power cut finds no process. But
+// there is never half of it.
 func writePID(path string, id ID) error {
-	return durable.Write(durable.OS, path, fmt.Appendf(nil, "%d %d\n", id.PID, id.Start), 0o644)
+	temp := path + ".new"
+	if err := os.WriteFile(temp, fmt.Appendf(nil, "%d %d\n", id.PID, id.Start), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
 }
 
 func readPID(path string) (ID, error) {

@@ -3,8 +3,9 @@
 //
 // It promises that a child is known by pid and start time, never by name or
 // pid alone; that a child outlives a killed core and can be adopted by the
-// next one (its output goes to a file, not to a pipe); and that Stop ends the
-// whole process group, TERM first, KILL after the grace. It is not a
+// next one (its output goes to a file, not to a pipe), which then also knows
+// how it ended, where it has a Shim; that no thread waits for it; and that Stop
+// ends the whole process group, TERM first, KILL after the grace. It is not a
 // supervisor: whether and when to start again is the caller's decision, with
 // Backoff as the one rule for pauses.
 package process
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,6 +40,15 @@ type Spec struct {
 	LogDir string        // NAME.log is there; empty: in RunDir
 	Grace  time.Duration // between TERM and KILL; 0: DefaultGrace
 	Log    *slog.Logger  // nil: slog.Default
+
+	Dir      string         // empty: that of the core
+	Signal   syscall.Signal // instead of TERM; 0: TERM
+	Shim     bool           // the exit code is kept in NAME.exit, for the core that adopts it; no Stdin then
+	KillRest bool           // when it has ended, what is left of its group is killed
+	LogSize  int64          // bytes of the log; 0: 1 MiB
+	LogKeep  int            // older logs to keep, NAME.log.1 being the newest; 0: one, below: none
+	Change   func(*syscall.SysProcAttr)
+	Kill     func() error // instead of KILL to the group; nil: that
 }
 
 // Process is one running child, started or adopted.
@@ -54,43 +65,86 @@ type Process struct {
 // Start runs the program in a process group of its own and notes it in its pid
 // file.
 func Start(spec Spec) (*Process, error) {
-	if err := os.MkdirAll(spec.RunDir, 0o755); err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(spec.logPath()), 0o755); err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
-	}
-	out, err := openLog(spec.logPath())
+	p, err := newProcess(spec).start()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
+	p.log.Info("child started", "child", spec.Name, "pid", p.id.PID)
+	return p, nil
+}
+
+func (p *Process) start() (*Process, error) {
+	spec := p.spec
+	for _, dir := range []string{spec.RunDir, filepath.Dir(spec.logPath())} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	out, err := spec.openLog()
+	if err != nil {
+		return nil, err
+	}
 	defer out.Close()
-	p := newProcess(spec)
 	p.from = size(out)
-	cmd := exec.Command(spec.Path, spec.Args...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = spec.Env, spec.Stdin, out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd, goOn, err := spec.command()
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(append(cmd.ExtraFiles, goOn))
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+		return nil, err
 	}
 	p.id.PID = cmd.Process.Pid
 	_, p.id.Start, err = readStat(p.id.PID) // it may have ended, but is not reaped yet
 	if err == nil {
 		err = writePID(spec.pidPath(), p.id)
 	}
+	var fd *os.File
+	if err == nil {
+		fd, err = pidfd(p.id.PID)
+	}
+	if err == nil && goOn != nil {
+		_, err = goOn.WriteString("go\n")
+	}
 	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
+		return nil, err
 	}
-	go func() { p.ended(cmd.Wait()) }()
+	go p.wait(cmd, fd)
 	go p.trimLog()
-	p.log.Info("child started", "child", spec.Name, "pid", p.id.PID)
 	return p, nil
 }
 
+// command is what to execute. goOn is written to when a shim may begin; nil:
+// there is none.
+func (s Spec) command() (cmd *exec.Cmd, goOn *os.File, err error) {
+	cmd = exec.Command(s.Path, s.Args...)
+	if s.Shim {
+		exit, err := os.OpenFile(s.exitPath(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, err
+		}
+		hear, say, err := os.Pipe()
+		if err != nil {
+			exit.Close()
+			return nil, nil, err
+		}
+		cmd = exec.Command(shell, slices.Concat([]string{"-c", shim, s.Name, s.Path}, s.Args)...)
+		cmd.ExtraFiles, goOn = []*os.File{exit, hear}, say
+	}
+	cmd.Env, cmd.Stdin, cmd.Dir = s.Env, s.Stdin, s.Dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.Change != nil {
+		s.Change(cmd.SysProcAttr)
+	}
+	return cmd, goOn, nil
+}
+
 // Adopt takes over the child that the pid file in RunDir tells of, left by an
-// earlier core. ErrNotRunning is wrapped when it does not run any more.
+// earlier core. ErrNotRunning is wrapped when it does not run any more;
+// LastExit may know how it ended.
 func Adopt(spec Spec) (*Process, error) {
 	id, err := readPID(spec.pidPath())
 	if err != nil {
@@ -102,11 +156,7 @@ func Adopt(spec Spec) (*Process, error) {
 	}
 	p := newProcess(spec)
 	p.id = id
-	go func() {
-		defer fd.Close()
-		waitExit(fd)
-		p.ended(errors.New("exited (it was adopted, its exit status is not known)"))
-	}()
+	go p.waitAdopted(fd)
 	go p.trimLog()
 	p.log.Info("child adopted", "child", spec.Name, "pid", id.PID)
 	return p, nil
@@ -115,6 +165,15 @@ func Adopt(spec Spec) (*Process, error) {
 func newProcess(spec Spec) *Process {
 	if spec.Grace == 0 {
 		spec.Grace = DefaultGrace
+	}
+	if spec.Signal == 0 {
+		spec.Signal = syscall.SIGTERM
+	}
+	if spec.LogSize == 0 {
+		spec.LogSize = maxLog
+	}
+	if spec.LogKeep == 0 {
+		spec.LogKeep = 1
 	}
 	log := spec.Log
 	if log == nil {
@@ -137,14 +196,6 @@ func (p *Process) Err() error {
 	return p.cause
 }
 
-// ExitCode returns the exit code in an error of Err, -1 when there is none.
-func ExitCode(err error) int {
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return exit.ExitCode()
-	}
-	return -1
-}
-
 func (p *Process) ended(err error) {
 	if err == nil {
 		err = errors.New("exited by itself with code 0")
@@ -162,21 +213,30 @@ func (p *Process) ended(err error) {
 // Stop ends the process group: TERM, and KILL when it is still there after the
 // grace or when ctx ends. It returns when the process is gone.
 func (p *Process) Stop(ctx context.Context) error {
-	p.signal(syscall.SIGTERM)
+	p.signal(p.spec.Signal)
 	grace := time.NewTimer(p.spec.Grace)
 	defer grace.Stop()
 	select {
 	case <-p.died:
 	case <-grace.C:
-		p.signal(syscall.SIGKILL)
+		p.kill()
 	case <-ctx.Done():
-		p.signal(syscall.SIGKILL)
+		p.kill()
 	}
 	<-p.died // nothing survives KILL
 	if err := os.Remove(p.spec.pidPath()); err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("stop %s: %w", p.spec.Name, err)
 	}
 	return nil
+}
+
+func (p *Process) kill() {
+	if p.spec.Kill != nil {
+		if err := p.spec.Kill(); err != nil {
+			p.log.Warn("cannot kill all of a child, its group is killed", "child", p.spec.Name, "error", err)
+		}
+	}
+	p.signal(syscall.SIGKILL)
 }
 
 // signal reaches the whole group, and only while its leader is the process we
@@ -188,6 +248,8 @@ func (p *Process) signal(s syscall.Signal) {
 }
 
 func (s Spec) pidPath() string { return filepath.Join(s.RunDir, s.Name+".pid") }
+
+func (s Spec) exitPath() string { return filepath.Join(s.RunDir, s.Name+".exit") }
 
 func (s Spec) logPath() string {
 	if s.LogDir != "" {

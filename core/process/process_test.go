@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -21,20 +22,20 @@ const coreDir = "PROCESS_TEST_CORE_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(coreDir); dir != "" {
-		p, err := Start(shell(dir, "exec sleep 60"))
+		p, err := Start(sh(dir, "exec sleep 60"))
 		fmt.Println(err, p.ID().PID)
 		select {}
 	}
 	os.Exit(m.Run())
 }
 
-func shell(dir, script string) Spec {
+func sh(dir, script string) Spec {
 	return Spec{Name: "child", Path: "/bin/sh", Args: []string{"-c", script}, RunDir: dir, Grace: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
 }
 
 func start(t *testing.T, dir, script string) *Process {
 	t.Helper()
-	p, err := Start(shell(dir, script))
+	p, err := Start(sh(dir, script))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func TestDeathIsSeenWithItsCause(t *testing.T) {
 }
 
 func TestStdinReachesTheChild(t *testing.T) {
-	spec := shell(t.TempDir(), "read a; test \"$a\" = hello")
+	spec := sh(t.TempDir(), "read a; test \"$a\" = hello")
 	spec.Stdin = strings.NewReader("hello\n")
 	p, err := Start(spec)
 	if err != nil {
@@ -120,7 +121,7 @@ func TestAdoptAfterTheCoreWasKilled(t *testing.T) {
 	_ = core.Process.Kill()
 	_ = core.Wait()
 
-	p, err := Adopt(shell(dir, ""))
+	p, err := Adopt(sh(dir, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,23 +145,131 @@ func TestAPidThatBelongsToAnotherProcessIsNotAdopted(t *testing.T) {
 		fmt.Sprintf("%d\n", self.PID), "1 0\n", "-1 5\n", "", "garbage",
 	} {
 		os.WriteFile(path, []byte(content), 0o600)
-		if _, err := Adopt(shell(dir, "")); !errors.Is(err, ErrNotRunning) {
+		if _, err := Adopt(sh(dir, "")); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("pid file %q: %v", content, err)
 		}
 	}
 }
 
-func TestTrimKeepsTheNewestPart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "child.log")
-	long := strings.Repeat("x", maxLog) + "newest"
-	os.WriteFile(path, []byte(long), 0o600)
-	if err := trim(path); err != nil {
+func TestAnAdoptedChildTellsItsExitCode(t *testing.T) {
+	dir := t.TempDir()
+	for script, code := range map[string]int{"exit 7": 7, "kill -KILL $$": 137, "true": 0} {
+		spec := sh(dir, "read x < "+filepath.Join(dir, "go")+"; "+script)
+		spec.Shim = true
+		if err := syscall.Mkfifo(filepath.Join(dir, "go"), 0o600); err != nil && !errors.Is(err, os.ErrExist) {
+			t.Fatal(err)
+		}
+		p, err := Start(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		adopted, err := Adopt(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "go"), []byte("x\n"), 0); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Died()
+		<-adopted.Died()
+		if ExitCode(p.Err()) != code || ExitCode(adopted.Err()) != code {
+			t.Errorf("%s: %v; adopted: %v", script, p.Err(), adopted.Err())
+		}
+		if got, known := LastExit(spec); !known || got != code {
+			t.Errorf("%s: the file says %d, %v", script, got, known)
+		}
+	}
+}
+
+// A shim hands signals on to nobody and dies of none, but its child does.
+func TestAShimOutlivesTheSignalOfItsChild(t *testing.T) {
+	spec := sh(t.TempDir(), "trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done")
+	spec.Shim, spec.Grace = true, time.Minute
+	p, err := Start(spec)
+	if err != nil {
 		t.Fatal(err)
 	}
-	st, _ := os.Stat(path)
-	kept, err := os.ReadFile(path + ".1")
-	if err != nil || st.Size() != 0 || len(kept) != maxLog || !strings.HasSuffix(string(kept), "newest") {
-		t.Fatalf("%d bytes left, %d kept, %v", st.Size(), len(kept), err)
+	waitLine(t, p)
+	if err := p.Stop(t.Context()); err != nil || ExitCode(p.Err()) != 9 {
+		t.Errorf("%v, %v", err, p.Err())
+	}
+}
+
+func TestWhatIsLeftOfAGroupIsKilled(t *testing.T) {
+	spec := sh(t.TempDir(), "sleep 60 & echo $!")
+	spec.KillRest = true
+	p, err := Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.Died()
+	var left int
+	if _, err := fmt.Sscan(p.said(), &left); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := Identify(left); err != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it runs")
+		}
+	}
+}
+
+// A child that writes all the time while its log is trimmed loses no line.
+func TestTrimmedLogsLoseNothing(t *testing.T) {
+	spec := newProcess(sh(t.TempDir(), "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo line $i; done")).spec
+	spec.LogSize, spec.LogKeep = 4<<10, 1000
+	p, err := Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ended := false; !ended; {
+		select {
+		case <-p.Died():
+			ended = true
+		default:
+		}
+		if err := spec.trim(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f, err := spec.openLog(); err != nil || size(f) != 0 {
+		t.Fatalf("the next one does not begin with an empty log: %v", err)
+	}
+	want := 0
+	for i := spec.LogKeep; i > 0; i-- {
+		text, err := os.ReadFile(older(spec.logPath(), i))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if want++; line != fmt.Sprintf("line %d\n", want) {
+				t.Fatalf("%q, want line %d", line, want)
+			}
+		}
+	}
+	if want != 20000 {
+		t.Errorf("%d lines", want)
+	}
+}
+
+func TestTrimKeepsSoManyLogs(t *testing.T) {
+	spec := newProcess(sh(t.TempDir(), "")).spec
+	spec.LogSize, spec.LogKeep = 10, 2
+	for i := range 5 {
+		if err := os.WriteFile(spec.logPath(), fmt.Appendf(nil, "this is log %d\n", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := spec.trim(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range map[int]string{1: "this is log 4\n", 2: "this is log 3\n", 3: ""} {
+		if text, _ := os.ReadFile(older(spec.logPath(), n)); string(text) != want {
+			t.Errorf("log %d: %q", n, text)
+		}
 	}
 }
 

@@ -90,6 +90,7 @@ type cli struct {
 	Facts    factsCmd    `cmd:"" help:"What a node is: hardware, kernel, disks, networks, versions."`
 	Top      topCmd      `cmd:"" help:"What uses the nodes, or one node."`
 	Events   eventsCmd   `cmd:"" help:"What nodes noticed: alarms, services that fail, warnings of programs."`
+	Service  serviceCmd  `cmd:"" help:"Services of a node: list, start, stop, restart, logs, declare, remove."`
 	Audit    auditCmd    `cmd:"" help:"List or verify what was decided about keys, certificates and nodes, and why."`
 	Token    tokenCmd    `cmd:"" help:"Join tokens: approve machines in advance."`
 	Operator operatorCmd `cmd:"" help:"Who may operate the grid, and as what."`

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -18,6 +19,7 @@ import (
 	"github.com/g8os/g8os/core/bootlog"
 	"github.com/g8os/g8os/core/local"
 	"github.com/g8os/g8os/core/pid1"
+	"github.com/g8os/g8os/core/services/program"
 	"github.com/g8os/g8os/core/version"
 )
 
@@ -31,6 +33,9 @@ type cli struct {
 	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
 	Recover recoverCmd `cmd:"" help:"Open the private volume with the operator's recovery key, without an AC."`
 	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: jobs, sshd, and the private volume. Login sessions and interfaces stay."`
+
+	Services servicesCmd `cmd:"" help:"List, start, stop or restart services, print their logs, or check a declaration."`
+	Logs     logsCmd     `cmd:"" help:"Print what a service wrote."`
 
 	Facts factsCmd `cmd:"" help:"Show what this machine is: hardware, kernel, disks, networks, versions."`
 	Top   topCmd   `cmd:"" help:"Show what uses this machine."`
@@ -46,6 +51,10 @@ type cli struct {
 func main() {
 	if pid1.Is(os.Getpid(), os.Args[0]) {
 		pid1.Main()
+	}
+	if len(os.Args) > 1 && os.Args[1] == program.Within { // not for people, and in a hurry
+		fmt.Fprintln(os.Stderr, "g8os_core:", program.RunWithin(os.Args[2:]))
+		os.Exit(126)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -81,6 +90,8 @@ func run(ctx context.Context, args []string, out, errw io.Writer) error {
 	if err != nil {
 		return usageError{err}
 	}
+	words := strings.Fields(k.Command())
+	k.Bind(verb(words[min(1, len(words)-1)]))
 	return k.Run(&c, slog.New(slog.NewTextHandler(errw, nil)))
 }
 

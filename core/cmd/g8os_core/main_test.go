@@ -23,7 +23,7 @@ func call(t *testing.T, s *api.Status, args ...string) (string, int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		go func() { _ = local.Serve(t.Context(), l, local.NewBoard(*s), func() {}) }()
+		go func() { _ = local.Serve(t.Context(), l, local.NewBoard(*s), local.Does{Reload: func() {}}) }()
 	}
 	var out, errw bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -44,7 +44,7 @@ func (r *runCmd) Run(ctx context.Context, c *cli, log *slog.Logger) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	return node.Run(ctx, node.Options{
-		Reload: reload, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", Spool: r.Spool, SSHPort: r.SSHPort,
+		Reload: reload, LogDir: servicesLogs, Image: "/usr/share/g8os/image.json", Layers: "/state/tools", Spool: r.Spool, SSHPort: r.SSHPort,
 		Dir: r.Dir, Mount: r.Mount, RunDir: r.RunDir, Socket: c.Socket, ResolvConf: r.ResolvConf, Clock: ck, Log: log, TPM: tpm.New(r.TPM),
 	})
 }

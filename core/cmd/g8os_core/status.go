@@ -64,6 +64,9 @@ func (s *statusCmd) print(out io.Writer, st api.Status) error {
 	if st.WaitsFor != "" && !strings.Contains(st.WaitsFor, st.LastError) {
 		row("last error", st.LastError)
 	}
+	for _, service := range st.Services {
+		row("service", service)
+	}
 	for _, warning := range st.Warnings {
 		row("warning", warning)
 	}

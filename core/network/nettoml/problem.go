@@ -1,33 +1,15 @@
 package nettoml
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/g8os/g8os/core/problem"
 )
 
 // Problem is one mistake in a net.toml. What it touches is left out of the
 // Config; the rest counts.
-type Problem struct {
-	File   string
-	Line   int    // from 1
-	Key    string // dotted; empty when the line is not TOML
-	Wrong  string
-	Expect string
-}
-
-// String is the line an operator sees: file:line: key: what is wrong; expected what.
-func (p Problem) String() string {
-	at := fmt.Sprintf("%s:%d: ", p.File, p.Line)
-	if p.Key != "" {
-		at += p.Key + ": "
-	}
-	if p.Expect == "" {
-		return at + p.Wrong
-	}
-	return at + p.Wrong + "; expected " + p.Expect
-}
+type Problem = problem.Problem
 
 // sink collects problems.
 type sink struct {
@@ -52,10 +34,7 @@ func (s *sink) add(line int, key, wrong, expect string) {
 }
 
 // sorted returns the problems by line; those of one line as they were found.
-func (s *sink) sorted() []Problem {
-	slices.SortStableFunc(s.problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return s.problems
-}
+func (s *sink) sorted() []Problem { return problem.Sort(s.problems) }
 
 // unknown reports a key that nobody knows, and names the known one that was
 // probably meant.
@@ -64,14 +43,11 @@ func (s *sink) unknown(e entry, under string, known []string) {
 	if e.value.kind == isTable {
 		wrong = "unknown section"
 	}
-	if near := closest(e.name, known); near != "" {
-		wrong += fmt.Sprintf(" (did you mean %s?)", near)
-	}
 	expect := "one of " + strings.Join(known, ", ")
 	if under != "" && e.name == "controllers" {
 		expect = "controllers before the first [section]"
 	}
-	s.add(e.line, dotted(under, e.name), wrong, expect)
+	s.add(e.line, dotted(under, e.name), problem.Meant(wrong, e.name, known), expect)
 }
 
 func dotted(under, name string) string {
@@ -79,40 +55,4 @@ func dotted(under, name string) string {
 		return name
 	}
 	return under + "." + name
-}
-
-// closest returns the word within two edits of name, or "".
-func closest(name string, words []string) string {
-	best, limit := "", 3
-	for _, w := range words {
-		if d := distance(strings.ToLower(name), w); d < limit && d < len(w) {
-			best, limit = w, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to add, drop or change (Levenshtein).
-// Words longer than any of ours are not worth the work.
-func distance(a, b string) int {
-	if len(a) > 32 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/g8os/g8os/core/problem"
 )
 
 // section reads the keys of one table, and reports those it cannot use.
@@ -53,7 +55,7 @@ func (s section) word(key string, otherwise string, known ...string) string {
 			return w
 		}
 	}
-	taken := closest(v.text, known)
+	taken := problem.Closest(v.text, known)
 	wrong := fmt.Sprintf("%q is not known", v.text)
 	if taken != "" {
 		wrong += fmt.Sprintf(" (taken as %s)", taken)

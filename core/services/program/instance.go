@@ -1,0 +1,211 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/g8os/g8os/core/process"
+	"github.com/g8os/g8os/core/services/order"
+)
+
+// askEvery is how often a service that starts is asked whether it is ready.
+const askEvery = 100 * time.Millisecond
+
+// instance is a program that runs.
+type instance struct {
+	p       *Program
+	process *process.Process
+	socket  *net.UnixConn // that it says on that it is ready; nil: it does not
+	once    sync.Once
+}
+
+func (i *instance) close() {
+	if i.socket != nil {
+		i.once.Do(func() { i.socket.Close() })
+	}
+}
+
+// PID is that of the program itself, not of the shim beside it; 0: it has not
+// begun.
+func (i *instance) PID() int {
+	shim := i.process.ID().PID
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", shim, shim))
+	if err != nil {
+		return shim // this kernel does not tell
+	}
+	pid := 0
+	_, _ = fmt.Sscan(string(raw), &pid)
+	return pid
+}
+
+func (i *instance) Died() <-chan struct{} { return i.process.Died() }
+
+func (i *instance) Exit() order.Exit {
+	err := i.process.Err()
+	code := process.ExitCode(err)
+	return order.Exit{Known: code >= 0, Code: max(code, 0), Why: err.Error()}
+}
+
+// Stop ends it: the signal to the group, and KILL to all that stay.
+func (i *instance) Stop() error {
+	defer i.close()
+	err := i.process.Stop(context.Background())
+	if g := i.p.group(); g != nil {
+		err = errors.Join(err, g.Remove())
+	}
+	return err
+}
+
+// Ready waits as the declaration says.
+func (i *instance) Ready(ctx context.Context) error {
+	defer i.close()
+	r := i.p.s.Ready
+	switch {
+	case r.AliveFor > 0:
+		select {
+		case <-time.After(r.AliveFor):
+			return nil
+		case <-i.Died():
+			return i.process.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	case r.TCP != "":
+		return i.until(ctx, func(ctx context.Context) bool { return connects(ctx, r.TCP) })
+	case r.HTTP != "":
+		return i.until(ctx, func(ctx context.Context) bool { return responds(ctx, r.HTTP) })
+	case r.Output != "":
+		return i.said(ctx, regexp.MustCompile(r.Output)) // Parse has compiled it
+	case r.Notify:
+		return i.notified(ctx)
+	}
+	return nil
+}
+
+// until asks again and again.
+func (i *instance) until(ctx context.Context, ask func(context.Context) bool) error {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		if ask(ctx) {
+			return nil
+		}
+		select {
+		case <-i.Died():
+			return i.process.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func connects(ctx context.Context, address string) bool {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
+}
+
+func responds(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	tr := &http.Transport{DisableKeepAlives: true}
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	return resp.StatusCode < http.StatusBadRequest
+}
+
+// errSaid ends the reading of a log.
+var errSaid = errors.New("said")
+
+// said waits for a line of output of this run.
+func (i *instance) said(ctx context.Context, what *regexp.Regexp) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-i.Died():
+			cancel(i.process.Err())
+		case <-ctx.Done():
+		}
+	}()
+	err := i.process.Lines(ctx, func(line []byte) error {
+		if what.Match(line) {
+			return errSaid
+		}
+		return nil
+	})
+	if errors.Is(err, errSaid) {
+		return nil
+	}
+	return errors.Join(err, context.Cause(ctx))
+}
+
+// listen opens the socket of sd_notify(3).
+func listen(path string, who *syscall.Credential) (*net.UnixConn, error) {
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return nil, fmt.Errorf("socket to say ready on: %w", err)
+	}
+	if who != nil {
+		err = os.Chown(path, int(who.Uid), int(who.Gid))
+	}
+	return c, err
+}
+
+// notified waits for READY=1.
+func (i *instance) notified(ctx context.Context) error {
+	if i.socket == nil {
+		return errors.New("there is no socket for it to say so on")
+	}
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-i.Died():
+		case <-ctx.Done():
+		case <-stop:
+		}
+		_ = i.socket.SetReadDeadline(time.Unix(1, 0))
+	}()
+	message := make([]byte, 4096)
+	for {
+		n, err := i.socket.Read(message)
+		if err != nil {
+			return errors.Join(err, i.process.Err(), ctx.Err())
+		}
+		for line := range bytes.Lines(message[:n]) {
+			if string(bytes.TrimSpace(line)) == "READY=1" {
+				return nil
+			}
+		}
+	}
+}
