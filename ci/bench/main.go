@@ -42,6 +42,7 @@ var sections = []struct {
 	{"failover", "one of three controllers killed", measureFailover},
 	{"jobs", "jobs at one AC, durable at each step", measureJobs},
 	{"ac", "the controller under load", measureAC},
+	{"channel", "files to and from a node", measureChannel},
 	{"image", "the operating system as it is shipped", measureImage},
 	{"vm", "one virtual machine that boots", measureMachine},
 	{"vm16", "16 clones of a template", measureSixteen},

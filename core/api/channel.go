@@ -93,9 +93,9 @@ const (
 
 // Bounds of a channel.
 const (
-	ChannelWindow = 256 << 10 // bytes of data that were sent and not yet taken, each way
-	ChannelChunk  = 32 << 10  // bytes of data in a frame
-	MaxChannel    = MaxBody   // bytes in a frame of any other kind
+	ChannelWindow = 1 << 20  // bytes of data that were sent and not yet taken, each way
+	ChannelChunk  = 32 << 10 // bytes of data in a frame
+	MaxChannel    = MaxBody  // bytes in a frame of any other kind
 )
 
 // ChannelFrame is one frame. Between operator and AC it is a binary WebSocket
