@@ -78,7 +78,7 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 		ok(g.AC("ac1").Start(ctx))
 		g.backSoon(ctx, "node")
 		g.holdsOn(ctx, "node")
-	})
+	}, "network", "managed")
 
 	inEachPhase("without a word, its connections open, and is back finds the node climbing again", func(ctx SpecContext, phase string) {
 		g := up(ctx, officeOnly, held)

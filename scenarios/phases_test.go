@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -60,11 +61,12 @@ func (g *grid) losesCertificate(ctx context.Context, node string) {
 	ok(n.PowerOnHeld(ctx))
 }
 
-// inEachPhase is a table with an entry for each phase.
-func inEachPhase(text string, body func(ctx SpecContext, phase string)) {
+// inEachPhase is a table with an entry for each phase. Those that are not named
+// are long; when none is, no one is.
+func inEachPhase(text string, body func(ctx SpecContext, phase string), named ...string) {
 	args := []any{body}
 	for _, p := range phases {
-		args = append(args, Entry("in phase "+p, p, patience))
+		args = append(args, Entry("in phase "+p, p, patience, only(len(named) == 0 || slices.Contains(named, p))))
 	}
 	DescribeTable(text, args...)
 }

@@ -48,7 +48,7 @@ var _ = Describe("DHCP failures", Label("dhcp"), func() {
 			g.heal(ctx, id)
 			g.by(ctx, 90*time.Second, "dhcp")
 			g.recovers(ctx, time.Minute)
-		})
+		}, only(kind == "dhcp-nak"))
 	}
 
 	story("offers of an address that is in use are declined", not{"vm": sameText}, func(ctx context.Context) {
@@ -97,7 +97,7 @@ var _ = Describe("DHCP failures", Label("dhcp"), func() {
 				return n.Managed() && n.Status.Interface == other
 			}))
 			g.recovers(ctx, time.Minute)
-		})
+		}, only(side == "left"))
 	}
 
 	story("a server that flaps loses no node", not{"vm": sameText}, func(ctx context.Context) {
@@ -110,5 +110,5 @@ var _ = Describe("DHCP failures", Label("dhcp"), func() {
 		}
 		g.recovers(ctx, 2*time.Minute)
 		g.by(ctx, time.Minute, "dhcp")
-	})
+	}, long)
 })

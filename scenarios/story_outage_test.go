@@ -52,7 +52,7 @@ var _ = Describe("AC outages", Label("outage"), func() {
 			g.managed(ctx, time.Minute)
 			g.during(ctx, 30*time.Second, "%s", fault)
 			g.recovers(ctx, 2*time.Minute)
-		})
+		}, only(fault == "outage"))
 	}
 
 	story("the AC goes away at each phase of a climb", not{"vm": sameText, "netns": "a phase lasts milliseconds there; its own spec holds each phase open"}, func(ctx context.Context) {
@@ -107,7 +107,7 @@ var _ = Describe("AC outages", Label("outage"), func() {
 		g.managed(ctx, time.Minute)
 		g.heal(ctx, ids[2])
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	for _, fault := range []string{"store-lost", "store-full"} {
 		story(fault+": who is managed stays so, who boots waits", not{"vm": onlyStore, "netns": onlyStore}, func(ctx context.Context) {

@@ -58,7 +58,7 @@ var _ = Describe("power and places", Label("power"), func() {
 			}
 		}
 		g.recovers(ctx, 2*time.Minute)
-	})
+	}, long)
 
 	story("everything is slow and lossy throughout", not{"vm": sameText}, func(ctx context.Context) {
 		g := meet(ctx, ways, true)
@@ -73,7 +73,7 @@ var _ = Describe("power and places", Label("power"), func() {
 		}
 		g.passes(ctx, 40*time.Second)
 		g.recovers(ctx, 2*time.Minute)
-	})
+	}, long)
 
 	story("a disk that is read-only for a while keeps nothing from coming back", not{"vm": "its own spec damages disks"}, func(ctx context.Context) {
 		g := meet(ctx, ways)

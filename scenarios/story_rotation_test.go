@@ -74,7 +74,7 @@ var _ = Describe("rotation", Label("trust"), func() {
 			}
 		}
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	story("one of three ACs is killed in the middle: the others go on with the nodes, and wait for it with what is the ACs'", not{"vm": sameText}, func(ctx context.Context) {
 		g := meet(ctx, threeACs)
@@ -87,7 +87,7 @@ var _ = Describe("rotation", Label("trust"), func() {
 		}
 		g.managed(ctx, time.Minute)
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	story("a rotation waits for a node that is away, and goes on when it is back", not{"vm": sameText}, func(ctx context.Context) {
 		g := meet(ctx, ways)

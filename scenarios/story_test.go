@@ -38,8 +38,17 @@ const (
 // story is a scenario on labgrid.Grid: one text for every fidelity that is not
 // excluded. In virtual time it is played with several seeds, each of them twice,
 // and the two histories have to be one.
-func story(text string, except not, body func(ctx context.Context)) bool {
-	return tell(text, except, seeds(), body)
+func story(text string, except not, body func(ctx context.Context), labels ...Labels) bool {
+	return tell(text, except, seeds(), body, labels...)
+}
+
+// only is the label of one of several stories that differ little: the others
+// are long.
+func only(this bool) Labels {
+	if this {
+		return nil
+	}
+	return long
 }
 
 // saga is a long story: one seed has to do.
@@ -47,8 +56,8 @@ func saga(text string, except not, body func(ctx context.Context)) bool {
 	return tell(text, except, seeds()[:1], body)
 }
 
-func tell(text string, except not, seeds []uint64, body func(ctx context.Context)) bool {
-	labels := Labels{"story"}
+func tell(text string, except not, seeds []uint64, body func(ctx context.Context), more ...Labels) bool {
+	labels := append(Labels{"story"}, slices.Concat(more...)...)
 	for _, f := range []string{topology.Simulated, topology.NetNS, topology.Virtual} {
 		if why, excluded := except[f]; excluded {
 			labels = append(labels, "not "+f+": "+labelText(why))

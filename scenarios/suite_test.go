@@ -24,6 +24,7 @@ var (
 	netns = Label(topology.NetNS, "not sim: "+looksInside)
 	vm    = Label(topology.Virtual, "not sim: "+looksInside)
 	short = Label("short") // at fidelity vm: part of make test
+	long  = Label("long")  // at fidelity netns: not part of make test, only of make scenarios
 	tools = Label("tools") // needs the tools layer, which make image builds
 	stick = Label("usb")   // needs the image of a stick, which make image builds
 
