@@ -40,8 +40,12 @@ var all = []directed{
 		5s power on=office-1 for=5s`},
 	{bug: planted.OpenUnmounted, schedule: `
 		1s power on=office-1 for=5s`},
-	// results-once and job-forgotten have no schedule since jobs are durable: ACs
-	// name what a node has not told. core/jobs/ledger has tests for both promises.
+	// What nodes say goes nowhere, until they give their sessions up; of what has
+	// ended meanwhile the AC asks again.
+	{bug: planted.ResultsOnce, jobs: 2 * time.Second, schedule: `
+		10s ac-pause for=20s`},
+	{bug: planted.JobForgotten, jobs: 2 * time.Second, schedule: `
+		10s ac-pause for=20s`},
 	{bug: planted.MACAlone, schedule: `
 		1s impostor on=dhcp-1 to=office-1`},
 	{bug: planted.CertificateForAnyone, schedule: `

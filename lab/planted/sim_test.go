@@ -134,17 +134,13 @@ func TestDirectedSchedules(t *testing.T) {
 	}
 }
 
-// unscheduled have no schedule that finds them, since ACs keep jobs: a gap of
-// this testbed. The swarm finds the first; core/jobs/ledger tests both promises.
-var unscheduled = []planted.Bug{planted.ResultsOnce, planted.JobForgotten}
-
 // A bug that is new is not forgotten here.
 func TestEachBugIsLookedFor(t *testing.T) {
 	has := map[planted.Bug]bool{}
 	for _, d := range all {
 		has[d.bug] = true
 	}
-	for _, b := range append(unscheduled, rotated...) {
+	for _, b := range rotated {
 		has[b] = true
 	}
 	for _, b := range planted.All() {
