@@ -133,10 +133,9 @@ func (m *Machine) unfinished(id api.NodeID) []*run {
 func (m *Machine) Tick(now time.Time, elsewhere func(api.NodeID) bool) []Effect {
 	var out []Effect
 	for _, j := range m.open {
-		late := !now.Before(j.spec.Expires)
 		for _, r := range j.runs {
-			if r.result == nil && !r.ending && (late || r.cancel) {
-				out = append(out, m.overdue(r, late, now, elsewhere)...)
+			if r.result == nil && !r.ending && (r.late(now) || r.cancel) {
+				out = append(out, m.overdue(r, now, elsewhere)...)
 			}
 		}
 		out = append(out, m.ask(j, now)...)
@@ -144,22 +143,30 @@ func (m *Machine) Tick(now time.Time, elsewhere func(api.NodeID) bool) []Effect 
 	return out
 }
 
-func (m *Machine) overdue(r *run, late bool, now time.Time, elsewhere func(api.NodeID) bool) []Effect {
+// overdue ends a run that nobody has taken. Whether a node has that was told of
+// it, it alone knows: its word is waited for, and asked for.
+func (m *Machine) overdue(r *run, now time.Time, elsewhere func(api.NodeID) bool) []Effect {
 	silent := r.cancel && r.handed && !r.began && now.Sub(r.since) >= cancelWait
 	if r.began || r.exit != nil || r.handed && !silent {
 		return nil
 	}
-	if n := m.nodes[r.node]; !n.attached && elsewhere(r.node) {
-		return nil
-	}
+	n := m.nodes[r.node]
 	switch {
+	case !n.attached && elsewhere(r.node):
+		return nil
 	case r.cancel:
 		return []Effect{m.decide(r, api.JobCancelled, "", now)}
-	case late:
-		return []Effect{m.decide(r, api.JobExpired, fmt.Sprintf(
-			"its time was over at %s, before the node took it", r.job.spec.Expires.UTC().Format(time.RFC3339)), now)}
+	case n.attached && r.hasTurn():
+		return n.hand(r, now)
+	case r.tried:
+		return nil
 	}
-	return nil
+	return []Effect{m.decide(r, api.JobExpired, r.timeOver("before the node took it"), now)}
+}
+
+// timeOver says why a run expired.
+func (r *run) timeOver(how string) string {
+	return fmt.Sprintf("its time was over at %s, %s", r.job.spec.Expires.UTC().Format(time.RFC3339), how)
 }
 
 // Unwritten tells that a result could not be written because there is another:

@@ -115,9 +115,13 @@ func (m *Machine) end(r *run, now time.Time) []Effect {
 	}
 	r.ending = true
 	state, why := outcome(*f)
+	again := f.Again
+	if state == api.JobLost && !r.began && r.late(now) { // it was asked for
+		state, why, again = api.JobExpired, r.timeOver("and the node knows nothing of it"), false
+	}
 	return []Effect{{Job: r.job.spec.ID, Node: r.node, Over: r.at, Result: &Result{
 		State: state, Code: f.Code, Error: why, Started: r.started, Ended: f.Time, Time: now,
-		Seq: f.Seq, Dropped: max(0, f.Dropped), Duplicate: f.Again, AC: m.ac,
+		Seq: f.Seq, Dropped: max(0, f.Dropped), Duplicate: again, AC: m.ac,
 	}}}
 }
 

@@ -48,24 +48,33 @@ func (m *Machine) handOut(n *node, now time.Time) (out []Effect) {
 		if n.handed >= MaxHanded {
 			break
 		}
-		if !r.handed && r.mayBegin(now) && (r.job.spec.Request.Parallel == 0 || r.job.turns[r.node]) {
+		if !r.handed && r.mayBegin(now) && r.hasTurn() {
 			out = append(out, n.hand(r, now)...)
 		}
 	}
 	return out
 }
 
-// mayBegin says whether nothing has decided against a run.
-func (r *run) mayBegin(now time.Time) bool {
-	return r.began || !r.cancel && !r.ending && now.Before(r.job.spec.Expires)
+// hasTurn says whether it is the run's turn, of those of its queue and its job.
+func (r *run) hasTurn() bool {
+	return r.ready && (r.job.spec.Request.Parallel == 0 || r.job.turns[r.node])
 }
 
-// hand names a run to its node.
+// mayBegin says whether nothing has decided against a run.
+func (r *run) mayBegin(now time.Time) bool {
+	return r.began || !r.cancel && !r.ending && !r.late(now)
+}
+
+// late says whether a run's time to begin is over.
+func (r *run) late(now time.Time) bool { return !now.Before(r.job.spec.Expires) }
+
+// hand names a run to its node. One that may not begin any more is asked for: the
+// node tells how it stands, or that it knows nothing of it.
 func (n *node) hand(r *run, now time.Time) []Effect {
-	r.handed = true
+	r.handed, r.tried = true, true
 	n.handed++
 	f := api.Frame{Type: api.FrameExec, Seq: r.safe, Exec: &r.job.spec.Request.Exec}
-	if r.began {
+	if r.began || r.late(now) {
 		f.State = api.JobRunning
 	}
 	out := []Effect{r.send(f)}

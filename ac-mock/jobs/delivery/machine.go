@@ -48,6 +48,7 @@ type run struct {
 
 	ready  bool // no job of its queue is before it
 	handed bool // the node was told on this session
+	tried  bool // or on an earlier one: it may run
 	began  bool // the node, or another AC, said so
 	out    uint64
 	safe   uint64     // output up to here is durable, up to out it was taken
