@@ -34,7 +34,7 @@ nodes:
 // name gives every test a lab of its own, also beside another run of the tests.
 func name(suffix string) string { return fmt.Sprintf("t%d-%s", os.Getpid(), suffix) }
 
-func parse(t *testing.T, text string) *topology.Topology {
+func parse(t testing.TB, text string) *topology.Topology {
 	t.Helper()
 	top, err := topology.Parse("test.yaml", []byte(text))
 	if err != nil {

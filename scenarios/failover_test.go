@@ -106,7 +106,7 @@ gateway = "192.168.7.1"
 		Expect(g.network(ctx, "node")).NotTo(ContainSubstring("192.168.8."))
 	}, patience)
 
-	It("that restart get all their nodes back, each at its address", func(ctx SpecContext) {
+	It("T35 that restart get all their nodes back, each at its address", func(ctx SpecContext) {
 		g := up(ctx, strings.Replace(isolatedOnly, "{name: node,", "{name: node, count: 5,", 1))
 		g.managed(ctx)
 		addresses := func() map[string]string {

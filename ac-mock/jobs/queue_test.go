@@ -439,7 +439,7 @@ func (s *stepped) Txn(ctx context.Context, t store.Txn) (int64, error) {
 
 // An AC dies between any two writes of a job's life; the operator, who got no
 // answer, asks another one with the same id. The job runs once.
-func TestCrashBetweenAllWrites(t *testing.T) {
+func TestT28_T29CrashBetweenAllWrites(t *testing.T) {
 	for left := range 6 {
 		g := newGrid(t, 2, 2)
 		a, b := g.acs[0], g.acs[1]

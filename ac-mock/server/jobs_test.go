@@ -20,7 +20,7 @@ func failureOf(err error) client.Failure {
 
 // A job for a node that is away waits for it, is listed, and can be followed by
 // others than its maker.
-func TestJobWaitsForItsNode(t *testing.T) {
+func TestT33JobWaitsForItsNode(t *testing.T) {
 	r := newRig(t, nil)
 	n := newNode(r, 1)
 	own := n.climb()
@@ -123,20 +123,25 @@ func TestBadJobs(t *testing.T) {
 
 func second(_ api.Job, err error) error { return err }
 
-// Of a job for several nodes, those that are away are refused, and the others do it.
-func TestFanOut(t *testing.T) {
+// Of a job for several nodes, those that are away are refused, and the others do
+// it; one that goes away with it does it when it is back.
+func TestT32FanOut(t *testing.T) {
 	r := newRig(t, nil)
 	op := r.operator("operator.ann")
-	var sessions []*nodeSession
 	for i := range 5 {
 		n := newNode(r, i+1)
-		if own := n.climb(); i > 0 {
-			sessions = append(sessions, n.session(own))
+		own := n.climb()
+		if i == 0 { // never there
+			continue
 		}
-	}
-	for _, s := range sessions {
+		s := n.session(own)
 		go func() {
 			f := s.want(api.FrameExec)
+			if i == 1 { // gone, and back
+				_ = s.conn.CloseNow()
+				s = n.session(own)
+				f = s.want(api.FrameExec)
+			}
 			s.send(api.Frame{Type: api.FrameExit, Job: f.Job, Seq: 1, State: api.JobSuccess})
 		}()
 	}

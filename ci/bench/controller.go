@@ -36,12 +36,25 @@ var jobsBounds = []metricBound{
 	{bound{Name: "output of one node, until it is durable", Limit: 100, Unit: "MB/s", AtLeast: true}, "MB/s-output"},
 }
 
+// gridBounds are of jobs on a lab of namespaces, with real daemons.
+var gridBounds = []metricBound{
+	{bound{Name: "job `true` on an idle grid of namespaces, p50", Limit: 15, Unit: "ms"}, "ms-p50-grid"},
+	{bound{Name: "the same, p99", Limit: 60, Unit: "ms"}, "ms-p99-grid"},
+	{bound{Name: "output of a job, from its pipe over a session to its operator", Limit: 100, Unit: "MB/s", AtLeast: true}, "MB/s-grid"},
+	{bound{Name: "g8os_core grows meanwhile by", Limit: 64, Unit: "MiB"}, "MiB-core-grows"},
+	{bound{Name: "g8os_ac grows meanwhile by", Limit: 64, Unit: "MiB"}, "MiB-AC-grows"},
+}
+
 func measureAC(ctx context.Context, b *bench) []result {
 	return measureGo(ctx, b, "./ac-mock/...", controllerBounds)
 }
 
 func measureJobs(ctx context.Context, b *bench) []result {
 	return measureGo(ctx, b, "./ac-mock/jobs", jobsBounds)
+}
+
+func measureGrid(ctx context.Context, b *bench) []result {
+	return measureGo(ctx, b, "./lab", gridBounds)
 }
 
 // measureGo runs one package after another: side by side they would measure

@@ -41,6 +41,7 @@ var sections = []struct {
 	{"rotate", "keys of 100 nodes replaced", measureRotate},
 	{"failover", "one of three controllers killed", measureFailover},
 	{"jobs", "jobs at one AC, durable at each step", measureJobs},
+	{"grid", "jobs of a real node: round trips, and much output", measureGrid},
 	{"ac", "the controller under load", measureAC},
 	{"channel", "files to and from a node", measureChannel},
 	{"image", "the operating system as it is shipped", measureImage},

@@ -39,9 +39,21 @@ var Traps = []Trap{
 	{18, "one that is stopped while it waits for its restart is started all the same"},
 	{19, "the limit of restarts is off by one"},
 	{20, "a service that dies at once is started without a pause"},
+	{21, "a block of log lines that does not end is lost"},
+	{22, "huge or binary output, or an endless line, takes memory or is cut"},
+	{23, "a child that does not read what it is given holds its job up"},
 	{24, "the last result of what recurs is not to be seen"},
+	{25, "an id that is used again starts another job"},
+	{26, "output claims to be the end of its job"},
+	{27, "what was logged before there was a log is lost"},
+	{28, "an AC dies between taking a job and handing it out"},
+	{29, "the AC is away when a job ends"},
 	{30, "two nodes with one identity"},
 	{31, "a node speaks for another"},
+	{32, "nodes come and go while a job is for many"},
+	{33, "a job that no node can do yet vanishes"},
+	{34, "what is silent for long is cut on its way"},
+	{35, "an AC that restarts does not know its nodes"},
 }
 
 // A trap's test is a Go test with its number in the name, two digits after a

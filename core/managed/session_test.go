@@ -20,6 +20,7 @@ import (
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/jobs"
 	"github.com/g8os/g8os/core/jobs/ledger"
+	"github.com/g8os/g8os/core/managed/pulse"
 )
 
 // peer is the AC's end of sessions, in a test.
@@ -344,5 +345,24 @@ func TestSettings(t *testing.T) {
 	p.send(c, api.Frame{Type: api.FrameSettings, Settings: &api.Settings{AuthorizedKeys: []string{"k"}}})
 	if x := <-got; len(x.AuthorizedKeys) != 1 {
 		t.Errorf("%+v", x)
+	}
+}
+
+// What stands between a node and its AC may cut connections that are silent for
+// a minute, as many proxies do: both ways there is something to hear far sooner.
+func TestT34NeverSilentForLong(t *testing.T) {
+	const cut = time.Minute
+	now := time.Unix(0, 0)
+	p, last := pulse.New(DefaultTiming.Heartbeat, DefaultTiming.Silence, now), now
+	for now.Before(time.Unix(3600, 0)) {
+		now = p.Next()
+		seq, due, err := p.Tick(now)
+		if err != nil || !due {
+			t.Fatalf("%v: %v, %v", now, due, err)
+		}
+		if p.Heard(seq, now); now.Sub(last) > cut/4 {
+			t.Fatalf("silent for %s", now.Sub(last))
+		}
+		last = now
 	}
 }

@@ -22,7 +22,7 @@ func all(p *Parser, pieces ...string) (out []string) {
 	return out
 }
 
-func TestLevels(t *testing.T) {
+func TestT21_T26Levels(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"plain":               {"hello\nworld\n", "1 hello|1 world"},
 		"no end":              {"hello", "1 hello"},
@@ -52,8 +52,8 @@ func TestLevels(t *testing.T) {
 }
 
 // Lines and blocks that do not end take a bounded memory, and nothing of them is
-// lost (T22).
-func TestEndlessLinesAreCut(t *testing.T) {
+// lost.
+func TestT22EndlessLinesAreCut(t *testing.T) {
 	for _, begin := range []string{"", "7::", "8:::\n", "8:::\n" + strings.Repeat("line\n", 30_000)} {
 		p := New(1)
 		text := begin + strings.Repeat("x", 5*MaxMessage/2)
