@@ -42,6 +42,8 @@ var _ = Describe("grace", netns, notVM, func() {
 			Expect(g.done(ctx, "", "grace", "show")).To(ContainSubstring("24h0m0s, 1 boots"))
 			g.audited(ctx, "node", "grace", "granted", "operator")
 
+			g.inside(ctx, "node", "sh", "-c", "mkdir -p /mnt/etc/services.d && printf '[service.app]\\ncommand = \"exec sleep 3000\"\\n' >/mnt/etc/services.d/app.toml")
+
 			By("the first boot without an AC")
 			ok(g.AC("ac1").Kill(ctx))
 			g.alone(ctx, "node")
@@ -49,6 +51,7 @@ var _ = Describe("grace", netns, notVM, func() {
 			Expect(s.Phase).To(Equal("network"), "it is managed with an AC only")
 			Expect(warns(trade)(s)).To(BeTrue())
 			Expect(g.inside(ctx, "node", "ls", "/mnt/etc/ssl")).To(ContainSubstring("client.key"))
+			Eventually(ctx, func() string { return g.inside(ctx, "node", g.program(ctx, "node"), "services") }).WithTimeout(contextTimeout(ctx)).Should(MatchRegexp(`app +ready`))
 			image := GinkgoT().TempDir()
 			ok(os.CopyFS(image, os.DirFS(g.Node("node").Disk())))
 

@@ -156,6 +156,7 @@ func (n *Node) openByGrace(ctx context.Context) {
 		return
 	}
 	n.adoptJobs()
+	n.apps.opened()
 	n.watchVolume(died)
 	n.work.startSSH()
 }

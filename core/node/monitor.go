@@ -28,7 +28,10 @@ func (n *Node) measured() monitor.Paths {
 }
 
 // count adds what only the node knows to the figures of its machine.
-func (n *Node) count(m *api.Metrics) { m.Jobs = n.jobs.Running() }
+func (n *Node) count(m *api.Metrics) {
+	m.Jobs = n.jobs.Running()
+	m.Services, m.Failed = n.apps.count()
+}
 
 // compareClock takes what time it is at the AC.
 func (n *Node) compareClock(ac time.Time) {

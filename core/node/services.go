@@ -17,6 +17,7 @@ import (
 	"github.com/g8os/g8os/core/services"
 	"github.com/g8os/g8os/core/services/cgroup"
 	"github.com/g8os/g8os/core/services/declared"
+	"github.com/g8os/g8os/core/services/order"
 	"github.com/g8os/g8os/core/services/program"
 	"github.com/g8os/g8os/core/services/runtime"
 	"github.com/g8os/g8os/core/services/spec"
@@ -58,9 +59,9 @@ func newApps(n *Node) *apps {
 	return a
 }
 
-// noteService tells of a service that fails.
+// noteService tells of a service that fails: the AC has it as soon as it can.
 func (n *Node) noteService(level int, service, text string) {
-	n.opt.Log.Info("event", "level", level, "source", "service:"+service, "text", text)
+	n.jobs.Note(level, "service:"+service, text, nil)
 }
 
 // opened has the services run that the volume declares: they need no AC.
@@ -119,6 +120,7 @@ func (a *apps) read() error {
 	for _, p := range found.Problems {
 		if !slices.Contains(a.found.Problems, p) {
 			a.node.opt.Log.Warn("a service has a mistake", "at", p)
+			a.node.jobs.Note(api.LevelWarning, "core", p, nil)
 		}
 	}
 	a.found = found
@@ -203,6 +205,21 @@ func (a *apps) fails() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.failing
+}
+
+// count says how many services run, and how many should and do not.
+func (a *apps) count() (run, failed int) {
+	for _, s := range a.run.States() {
+		switch {
+		case s.Failing():
+			failed++
+		case order.Phase(s.State).Alive():
+			run++
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return run, failed + len(a.found.Invalid)
 }
 
 // list answers BuiltinServices.
