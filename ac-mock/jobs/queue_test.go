@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -362,14 +363,19 @@ func TestForgetting(t *testing.T) {
 	}
 }
 
-// A thousand jobs for a hundred nodes while nodes and ACs are killed at random:
-// each ran once, and all it said is there.
+// Jobs for twenty nodes while nodes and ACs are killed at random, and with
+// G8OS_SLOW_TESTS a thousand jobs for a hundred: each ran once, and all it said is
+// there.
 func TestNothingIsLostAtRandom(t *testing.T) {
-	for seed := range uint64(4) {
-		g := newGrid(t, 3, 20)
-		r := random(seed)
+	sizes := []struct{ nodes, steps int }{{20, 600}, {20, 600}, {20, 600}, {20, 600}}
+	if os.Getenv("G8OS_SLOW_TESTS") != "" {
+		sizes = append(sizes, struct{ nodes, steps int }{100, 10_000})
+	}
+	for seed, size := range sizes {
+		g := newGrid(t, 3, size.nodes)
+		r := random(uint64(seed))
 		var made []string
-		for step := range 600 {
+		for step := range size.steps {
 			g.now = g.now.Add(20 * time.Millisecond)
 			a, n := g.acs[r.IntN(3)], g.nodes[r.IntN(len(g.nodes))]
 			switch r.IntN(12) {
@@ -416,6 +422,9 @@ func TestNothingIsLostAtRandom(t *testing.T) {
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d, %d jobs", seed, len(made))
+		}
+		if size.nodes == 100 && len(made) < 1000 {
+			t.Fatalf("only %d jobs", len(made))
 		}
 	}
 }
