@@ -19,5 +19,12 @@ func Terminal(cmd *exec.Cmd, rows, cols uint16) (*os.File, error) {
 	return tty, nil
 }
 
-// WriteContext writes a context of the lab's operator that knows this AC only.
-func (a *AC) WriteContext(path string) error { return a.context().Save(path, 0o600) }
+// WriteContext writes a context of the lab's operator that knows this AC, and then
+// others.
+func (a *AC) WriteContext(path string, others ...*AC) error {
+	c := a.context()
+	for _, o := range others {
+		c.AC = append(c.AC, o.URL())
+	}
+	return c.Save(path, 0o600)
+}

@@ -154,6 +154,18 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 			running <- err
 		}()
 		g.logged(ctx, g.Node("isolated-1"), "job=long")
+		context := filepath.Join(GinkgoT().TempDir(), "context.toml")
+		ok(g.AC(lost).WriteContext(context, g.AC(left[0]), g.AC(left[1])))
+		followed := make(chan said, 1)
+		go func() {
+			defer GinkgoRecover()
+			followed <- g.operate(ctx, context, append([]string{"exec", "isolated-1", "--"}, numbered(150)...)...)
+		}()
+		Eventually(ctx, func() (string, error) {
+			r, err := g.Node("isolated-1").Exec(ctx, "cat", "/run/runs")
+			return r.Stdout, err
+		}).
+			WithTimeout(contextTimeout(ctx)).Should(ContainSubstring("run"))
 		g.done(ctx, "", "token", "create", "--for", "10m")
 		tokens := g.done(ctx, "", "token", "list", "-o", "json")
 
@@ -162,6 +174,9 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 		g.onlyAt(ctx, "ac1", "ac2", "ac3")
 		Expect(g.done(ctx, "", "token", "list", "-o", "json")).To(Equal(tokens))
 		Expect(<-running).To(HaveOccurred(), "its operator is told that the AC is gone")
+		whole := <-followed
+		Expect(whole).To(And(HaveField("Code", 0), HaveField("Stdout", upTo(150))), "g8os exec goes on with another AC: %s", whole.Stderr)
+		Expect(g.inside(ctx, "isolated-1", "cat", "/run/runs")).To(Equal("run\n"))
 		var out bytes.Buffer
 		code, err := g.AC(left[1]).ExecJob(ctx, g.Node("isolated-1"), "long", &out, "sh", "-c", script)
 		ok(err)
