@@ -45,6 +45,16 @@ var gridBounds = []metricBound{
 	{bound{Name: "g8os_ac grows meanwhile by", Limit: 64, Unit: "MiB"}, "MiB-AC-grows"},
 }
 
+// servicesBounds are of the supervisor of a node, with programs that sleep.
+var servicesBounds = []metricBound{
+	{bound{Name: "200 services started, from their declarations", Limit: 2, Unit: "s"}, "s-200-services"},
+	{bound{Name: "supervisor's CPU while 200 services run", Limit: 0.5, Unit: "% of a core"}, "%-200-services"},
+}
+
+func measureServices(ctx context.Context, b *bench) []result {
+	return measureGo(ctx, b, "./core/services", servicesBounds)
+}
+
 func measureAC(ctx context.Context, b *bench) []result {
 	return measureGo(ctx, b, "./ac-mock/...", controllerBounds)
 }

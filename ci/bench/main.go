@@ -43,6 +43,7 @@ var sections = []struct {
 	{"jobs", "jobs at one AC, durable at each step", measureJobs},
 	{"grid", "jobs of a real node: round trips, and much output", measureGrid},
 	{"ac", "the controller under load", measureAC},
+	{"services", "200 services of a node", measureServices},
 	{"channel", "files to and from a node", measureChannel},
 	{"image", "the operating system as it is shipped", measureImage},
 	{"vm", "one virtual machine that boots", measureMachine},

@@ -21,11 +21,11 @@ import (
 // place is where the services of a test live; several supervisors after one
 // another do.
 type place struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newPlace(t *testing.T) *place { return &place{t, t.TempDir()} }
+func newPlace(t testing.TB) *place { return &place{t, t.TempDir()} }
 
 func (p *place) path(name string) string { return filepath.Join(p.dir, name) }
 
@@ -71,7 +71,7 @@ func (p *place) run(text string) *Supervisor {
 }
 
 // until waits until a service is as wanted, and returns how it is.
-func until(t *testing.T, s *Supervisor, name string, wanted func(api.ServiceState) bool) (st api.ServiceState) {
+func until(t testing.TB, s *Supervisor, name string, wanted func(api.ServiceState) bool) (st api.ServiceState) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
