@@ -117,7 +117,7 @@ func TestSessionsOfControllers(t *testing.T) {
 
 func TestWrongSections(t *testing.T) {
 	err := run(t.Context(), []string{"-only", "sizes"}, io.Discard, io.Discard)
-	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, rotate, failover, jobs, ac`) {
+	if err == nil || !strings.Contains(err.Error(), `no section "sizes"; there are size, ways, idle, impair, sim, hundred, rotate, failover, jobs, grid, ac, services, channel`) {
 		t.Errorf("got %v", err)
 	}
 }
