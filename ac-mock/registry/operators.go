@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -200,6 +201,29 @@ func (r *Registry) mayRevoke(ctx context.Context, actor string, a account) ([]st
 		err = fmt.Errorf("revoke operator %s: %w: it is the last admin; make another one first", a.Name, ErrState)
 	}
 	return other, err
+}
+
+// MayAct says why what an operator left to be done is not to be done any more:
+// he was revoked. An operator of whom nothing is known may; one whose certificate
+// has expired too, since he only has to have it renewed. Errors wrap ErrState.
+func (r *Registry) MayAct(ctx context.Context, actor string) error {
+	u, err := url.Parse(actor)
+	if err != nil {
+		return fmt.Errorf("operator %q: %w", actor, err)
+	}
+	id, err := api.ParseIdentity([]*url.URL{u})
+	if err != nil {
+		return err
+	}
+	role, name, _ := strings.Cut(id.Name, ".")
+	a, _, err := r.account(ctx, name)
+	switch {
+	case errors.Is(err, ErrUnknown):
+		return nil
+	case err == nil && (a.Revoked || a.Role != role): // made anew, with another one
+		return fmt.Errorf("operator %s: %w: revoked", name, ErrState)
+	}
+	return err
 }
 
 // Operators lists operators by name, revoked ones too.

@@ -76,7 +76,17 @@ func TestOperators(t *testing.T) {
 	if err := r.o.CA.Denied(first); !errors.Is(err, ca.ErrRevoked) {
 		t.Errorf("his certificate: %v", err)
 	}
+	const oz = "spiffe://lab/operator/operator.oz"
+	if err := r.MayAct(t.Context(), oz); !errors.Is(err, ErrState) || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("what he left to be done: %v", err)
+	}
+	if err := errors.Join(r.MayAct(t.Context(), admin), r.MayAct(t.Context(), "spiffe://lab/operator/operator.nobody")); err != nil {
+		t.Errorf("what others left: %v", err)
+	}
 	anew := mustOperator(t, r, "viewer", "oz")
+	if err := r.MayAct(t.Context(), oz); !errors.Is(err, ErrState) {
+		t.Errorf("what he left as one who might: %v", err)
+	}
 	if err := r.o.CA.Denied(anew); err != nil {
 		t.Errorf("made anew with another role: %v", err)
 	}

@@ -73,6 +73,7 @@ func TestBadJobs(t *testing.T) {
 		"no command":          {func(q *api.JobRequest) { q.Exec.Argv = nil }, http.StatusBadRequest},
 		"empty command":       {func(q *api.JobRequest) { q.Exec.Argv = []string{""} }, http.StatusBadRequest},
 		"two commands":        {func(q *api.JobRequest) { q.Exec.Builtin = api.BuiltinPing }, http.StatusBadRequest},
+		"an id of dots":       {func(q *api.JobRequest) { q.ID = ".." }, http.StatusBadRequest},
 		"bad id":              {func(q *api.JobRequest) { q.ID = "../x" }, http.StatusBadRequest},
 		"negative timeout":    {func(q *api.JobRequest) { q.Exec.TimeoutMS = -1 }, http.StatusBadRequest},
 		"endless time":        {func(q *api.JobRequest) { q.TTLMS = 1 << 62 }, http.StatusBadRequest},

@@ -238,7 +238,7 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 		Store: ac.store, Ack: func(id api.NodeID, seq uint64) { srv.AckEvent(id, seq) }, Clock: time.Now, Log: log,
 	})
 	ac.schedule = schedule.New(schedule.Options{
-		Store: ac.store, Jobs: recurring{&srv}, Entry: ac.registry.Entry, Noted: ac.registry.Noted, Log: log,
+		Store: ac.store, Jobs: recurring{&srv}, Entry: ac.registry.Entry, Noted: ac.registry.Noted, MayAct: ac.registry.MayAct, Log: log,
 	})
 	srv = server.New(server.Options{
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),

@@ -85,11 +85,11 @@ func jobFrame(f api.Frame) error {
 }
 
 // CheckJobID says whether a job id is 1 to 64 letters, digits, dots, dashes
-// and underscores.
+// and underscores, and not of dots only: nodes name folders after it.
 func CheckJobID(id string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	if id == "" || len(id) > maxJobID || strings.Trim(id, allowed) != "" {
-		return fmt.Errorf("job id %.80q: want 1 to %d letters, digits, '.', '-' and '_'", id, maxJobID)
+	if id == "" || len(id) > maxJobID || strings.Trim(id, allowed) != "" || strings.Trim(id, ".") == "" {
+		return fmt.Errorf("job id %.80q: want 1 to %d letters, digits, '.', '-' and '_', not of '.' only", id, maxJobID)
 	}
 	return nil
 }

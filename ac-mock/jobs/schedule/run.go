@@ -74,7 +74,10 @@ func (s *Scheduler) one(ctx context.Context, e stored) error {
 	}
 	d := due.Step(e.Entry, runs, now)
 	if d.Job != "" {
-		err := s.o.Jobs.Make(ctx, "schedule:"+e.Name, d.Request())
+		err := s.o.MayAct(ctx, e.By)
+		if err == nil {
+			err = s.o.Jobs.Make(ctx, "schedule:"+e.Name, d.Request())
+		}
 		switch {
 		case passing(ctx, err):
 			return err

@@ -4,7 +4,8 @@
 // It promises that a schedule is in the store, with its audit entry, before Add
 // returns; that of one tick at most one job comes to be, although all ACs look to
 // it and none is in charge, because the job's id says the tick; and that a tick
-// that passed while no AC was there is run late, or is said to have been left out.
+// that passed while no AC was there is run late, or is said to have been left out;
+// and that an operator who was revoked has nothing run any more.
 // It does not run jobs, and does not know whether their nodes are there.
 //
 // Keys in the store: schedule/NAME, due.Entry.
@@ -60,8 +61,11 @@ type Options struct {
 	// when it was carried out.
 	Entry func(actor, action string, node api.NodeID, detail string) (store.Op, error)
 	Noted func()
-	Clock func() time.Time // default time.Now
-	Log   *slog.Logger
+	// MayAct says why what an operator has left to be done is not to be done; default:
+	// whoever it was, it is.
+	MayAct func(ctx context.Context, actor string) error
+	Clock  func() time.Time // default time.Now
+	Log    *slog.Logger
 }
 
 // Scheduler is one AC's part. Its methods may be called concurrently, Run once.
@@ -81,6 +85,9 @@ type stored struct {
 
 // New makes a Scheduler that knows nothing before Run, or Load.
 func New(o Options) *Scheduler {
+	if o.MayAct == nil {
+		o.MayAct = func(context.Context, string) error { return nil }
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

@@ -65,6 +65,9 @@ func (m *made) set(err error) { m.mu.Lock(); defer m.mu.Unlock(); m.fails = err 
 
 func newMade() *made { return &made{jobs: map[string]int{}, runs: map[string]bool{}} }
 
+// errGone is why an operator's schedules have nothing run.
+var errGone = errors.New("operator ann: revoked")
+
 // ac is one on a store.
 func ac(s store.Store, m *made, clock func() time.Time) *Scheduler {
 	return New(Options{Store: s, Jobs: m, Clock: clock, Log: slog.New(slog.DiscardHandler), Noted: func() {}, Entry: func(actor, action string, _ api.NodeID, detail string) (store.Op, error) {
@@ -180,7 +183,17 @@ func TestLeftOut(t *testing.T) {
 		t.Errorf("without a store: %+v", fourth)
 	}
 	m.fails = nil
-	if fourth := step(time.Second); m.count() != 2 || fourth.LastJob != fmt.Sprint("sync-", now.Truncate(5*time.Minute).Unix()) || !fourth.Next.Equal(now.Truncate(5*time.Minute).Add(5*time.Minute)) {
+	s.o.MayAct = func(_ context.Context, actor string) error {
+		if actor != "ann" {
+			t.Errorf("asked about %s", actor)
+		}
+		return errGone
+	}
+	if fourth := step(time.Second); m.count() != 1 || !strings.Contains(fourth.Note, "revoked") {
+		t.Errorf("of one who was revoked: %+v, %v", fourth, m.jobs)
+	}
+	s.o.MayAct = func(context.Context, string) error { return nil }
+	if fourth := step(5 * time.Minute); m.count() != 2 || fourth.LastJob != fmt.Sprint("sync-", now.Truncate(5*time.Minute).Unix()) || !fourth.Next.Equal(now.Truncate(5*time.Minute).Add(5*time.Minute)) {
 		t.Errorf("with one again: %+v, %v", fourth, m.jobs)
 	}
 }
