@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -106,4 +107,37 @@ func removeContext(lab string) error {
 		_ = os.Remove(filepath.Dir(contextDir))
 	}
 	return nil
+}
+
+// ReleaseKeyPath is the private key with which a g8os_core is signed that the
+// lab's nodes take (g8os upgrade sign --key).
+func (l *Lab) ReleaseKeyPath() string { return filepath.Join(l.rec.Data, "release", "key.pem") }
+
+// releaseKey is the public key that nodes pin. It is made with the first node.
+func (l *Lab) releaseKey() (public []byte, err error) {
+	if public, err = os.ReadFile(l.ReleaseKeyPath() + ".pub"); err == nil {
+		return public, nil
+	}
+	err = l.rec.Alone("release", func() error { public, err = l.makeReleaseKey(); return err })
+	return public, err
+}
+
+func (l *Lab) makeReleaseKey() ([]byte, error) {
+	if public, err := os.ReadFile(l.ReleaseKeyPath() + ".pub"); err == nil {
+		return public, nil
+	}
+	open, secret, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	private, err1 := x509.MarshalPKCS8PrivateKey(secret)
+	public, err2 := x509.MarshalPKIXPublicKey(open)
+	if err := errors.Join(err1, err2, os.MkdirAll(filepath.Dir(l.ReleaseKeyPath()), 0o700)); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(l.ReleaseKeyPath(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
+		return nil, err
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
+	return text, os.WriteFile(l.ReleaseKeyPath()+".pub", text, 0o644)
 }

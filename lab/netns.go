@@ -53,7 +53,7 @@ func (b netnsBody) start(ctx context.Context, skew time.Duration) error {
 	if skew != 0 {
 		clock = fmt.Sprintf("own:%+ds", int64(skew/time.Second))
 	}
-	return m.Start(ctx, machine.Job{Name: coreJob, Argv: []string{"g8os_core", "run", "--clock", clock, "--spool", "/etc/g8os/spool"}, Env: []string{b.tpmEnv()}, Log: b.Name() + ".log"})
+	return m.Start(ctx, machine.Job{Name: coreJob, Argv: []string{"g8os_core", "run", "--clock", clock, "--spool", "/etc/g8os/spool", "--upgrades", "/etc/g8os/core", "--power", "exit"}, Env: []string{b.tpmEnv()}, Log: b.Name() + ".log"})
 }
 
 // tpmEnv tells g8os_core where its TPM is: never the host's.

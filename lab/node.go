@@ -95,7 +95,11 @@ func (n *Node) files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pinned CA for node %s: %w", n.Name(), err)
 	}
-	return map[string][]byte{"ca.pem": ca, "net.toml": []byte(n.plan.NetTOML)}, nil
+	release, err := n.lab.releaseKey()
+	if err != nil {
+		return nil, fmt.Errorf("release key for node %s: %w", n.Name(), err)
+	}
+	return map[string][]byte{"ca.pem": ca, "release.pub": release, "net.toml": []byte(n.plan.NetTOML)}, nil
 }
 
 // StartCore starts g8os_core unless it runs.

@@ -62,6 +62,8 @@ type Record struct {
 	Grace api.Grace `json:"grace,omitzero"` // how far it may unlock without an AC
 	TPM   bool      `json:"tpm,omitempty"`  // a TPM keeps its device key, as it says
 
+	// Drained says who has it begin no new job, and since when; nil: it takes jobs.
+	Drained *Shown `json:"drained,omitempty"`
 	// Recovered says to whom the recovery key of the volume was shown; nil: nobody.
 	Recovered *Shown `json:"recovered,omitempty"`
 
@@ -79,7 +81,7 @@ type Certificate struct {
 	NotAfter time.Time `json:"not_after"`
 }
 
-// Shown is to whom something was shown, and when.
+// Shown is to whom something was shown, or who has done it, and when.
 type Shown struct {
 	By string    `json:"by"` // the operator's identity
 	At time.Time `json:"at"`

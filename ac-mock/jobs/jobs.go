@@ -91,6 +91,7 @@ type Options struct {
 	Noted func()
 	Name  func(api.NodeID) string // of a node, to be shown
 
+	Drained   func(api.NodeID) bool // whether a node is to begin no command; Drain after a change; default: none is
 	Elsewhere func(api.NodeID) bool // whether a node has a session with another AC; default: none has
 	Leads     func() bool           // whether this AC tidies up; default: it does
 	Peers     Peers                 // other ACs; default: there are none
@@ -163,6 +164,9 @@ func New(ctx context.Context, o Options) (*Queue, error) {
 func (o Options) withDefaults() Options {
 	if o.Elsewhere == nil {
 		o.Elsewhere = func(api.NodeID) bool { return false }
+	}
+	if o.Drained == nil {
+		o.Drained = func(api.NodeID) bool { return false }
 	}
 	if o.Leads == nil {
 		o.Leads = func() bool { return true }

@@ -22,7 +22,18 @@ func (q *Queue) Attached(id api.NodeID, s Session) {
 			m.Detached(id)
 		}
 		q.sessions[id] = s
-		return m.Attached(id, now)
+		return append(m.Drained(id, q.o.Drained(id), now), m.Attached(id, now)...)
+	})
+}
+
+// Drain looks which nodes take commands, and hands out what waited for those that
+// do again.
+func (q *Queue) Drain() {
+	q.step(func(m *delivery.Machine, now time.Time) (out []delivery.Effect) {
+		for _, id := range slices.Sorted(maps.Keys(q.sessions)) {
+			out = append(out, m.Drained(id, q.o.Drained(id), now)...)
+		}
+		return out
 	})
 }
 

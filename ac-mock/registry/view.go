@@ -45,7 +45,8 @@ func (b *book) show(e *entry) api.Node {
 	n := api.Node{
 		ID: e.record.ID, MAC: e.record.ID.MAC(), Name: e.record.Hostname, State: e.record.State, Reason: e.record.Reason,
 		Roles: slices.Clone(e.record.Roles), TPM: e.record.TPM, Grace: e.record.Grace,
-		Phase: e.live.Where.Phase, Way: e.live.Where.Way, Address: e.live.Where.Address, AC: e.live.At,
+		Phase: e.live.Where.Phase, Way: e.live.Where.Way, Address: e.live.Where.Address, AC: e.live.At, Version: e.live.Where.Version,
+		Drained: e.record.Drained != nil,
 	}
 	if len(e.record.Device) > 0 {
 		n.Fingerprint = api.Fingerprint(e.record.Device)

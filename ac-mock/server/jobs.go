@@ -63,8 +63,12 @@ func (s *Server) orderJob(w http.ResponseWriter, r *http.Request, req api.JobReq
 	o := jobs.Order{Request: req, By: actor.String(), Nodes: nodes, RetryOf: retryOf}
 	if req.TTLMS == 0 && !s.opt.Jobs.Has(req.ID) {
 		o.Refused = s.away(r.Context(), nodes)
+		remedy := "wait until it is managed (g8os nodes --watch), or give the job a time to live"
+		if s.drained(&o) {
+			remedy = "g8os node undrain lets it begin jobs again; with a time to live (--queue) a job waits for that"
+		}
 		if len(o.Refused) == len(nodes) {
-			fail(w, http.StatusConflict, "wait until it is managed (g8os nodes --watch), or give the job a time to live", noneThere(o))
+			fail(w, http.StatusConflict, remedy, noneThere(o))
 			return
 		}
 	}
@@ -79,6 +83,23 @@ func (s *Server) orderJob(w http.ResponseWriter, r *http.Request, req api.JobReq
 		return
 	}
 	reply(w, http.StatusOK, j)
+}
+
+// drained refuses a command to the nodes that begin none, and says whether there
+// are any.
+func (s *Server) drained(o *jobs.Order) (some bool) {
+	if o.Request.Exec.Builtin != "" {
+		return false
+	}
+	for _, n := range o.Nodes {
+		if err := s.opt.Registry.TakesJobs(n.ID); err != nil {
+			if o.Refused == nil {
+				o.Refused = map[api.NodeID]string{}
+			}
+			o.Refused[n.ID], some = err.Error(), true
+		}
+	}
+	return some
 }
 
 // noneThere is why a job is not made: no node is there.

@@ -22,11 +22,11 @@ func (s *Server) layer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sum := r.PathValue("sum")
-	if s.opt.Layer == nil || !api.IsLayer(sum) {
+	if !api.IsLayer(sum) {
 		http.NotFound(w, r)
 		return
 	}
-	f, err := s.opt.Layer(sum)
+	f, err := s.file(r.Context(), sum)
 	if err != nil {
 		s.opt.Log.Warn("layer not there", "node", id, "layer", sum, "error", err)
 		fail(w, http.StatusNotFound, "put it into the AC's folder of layers", errors.New("the AC does not have this layer"))

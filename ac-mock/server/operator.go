@@ -88,6 +88,18 @@ func (s *Server) change(do func(ctx context.Context, actor, ref string) (api.Nod
 	}
 }
 
+// drain makes a handler of what has a node begin no jobs, or begin them again: at
+// this AC that holds when the operator has his answer.
+func (s *Server) drain(do func(ctx context.Context, actor, ref string) (api.Node, error)) http.HandlerFunc {
+	return s.change(func(ctx context.Context, actor, ref string) (api.Node, error) {
+		n, err := do(ctx, actor, ref)
+		if err == nil {
+			s.opt.Jobs.Drain()
+		}
+		return n, err
+	})
+}
+
 func (s *Server) quarantine(ctx context.Context, actor, ref string) (api.Node, error) {
 	return s.opt.Registry.Quarantine(ctx, actor, ref, "by "+actor)
 }

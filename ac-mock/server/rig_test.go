@@ -364,6 +364,16 @@ func (b *book) ChangeRoles(_ context.Context, a, ref string, _ api.RolesRequest)
 	return b.act("roles", a, ref, "")
 }
 
+func (b *book) Drain(_ context.Context, a, ref string) (api.Node, error) {
+	return b.act("drain", a, ref, "")
+}
+
+func (b *book) Undrain(_ context.Context, a, ref string) (api.Node, error) {
+	return b.act("undrain", a, ref, "")
+}
+
+func (b *book) TakesJobs(api.NodeID) error { return nil }
+
 func (b *book) Revoke(_ context.Context, a, ref string) (api.Node, error) {
 	n, err := b.act("revoke", a, ref, "")
 	if err == nil {

@@ -81,6 +81,7 @@ func (s Recurring) Make(ctx context.Context, by string, req api.JobRequest) erro
 	o := jobs.Order{Request: req, By: by, Nodes: nodes}
 	if req.TTLMS == 0 && !s.opt.Jobs.Has(req.ID) {
 		o.Refused = s.away(ctx, nodes)
+		s.drained(&o)
 	}
 	_, err = s.opt.Jobs.Make(ctx, o)
 	return err

@@ -49,6 +49,9 @@ type Registry interface {
 	SetGrace(ctx context.Context, actor, ref string, g api.Grace) (api.Node, error)
 	ChangeRoles(ctx context.Context, actor, ref string, q api.RolesRequest) (api.Node, error)
 	Revoke(ctx context.Context, actor, ref string) (api.Node, error)
+	Drain(ctx context.Context, actor, ref string) (api.Node, error)
+	Undrain(ctx context.Context, actor, ref string) (api.Node, error)
+	TakesJobs(id api.NodeID) error // why no new job may be begun on a node
 	Audit(ctx context.Context, ref string, after uint64, limit int) ([]api.AuditEntry, error)
 	Note(ctx context.Context, actor, action string, node api.NodeID, detail string) error
 	Ready(ctx context.Context) error
@@ -96,6 +99,8 @@ type Options struct {
 	Rotations Rotations // default: there are none
 	Schedules Schedules // default: there are none
 	Events    Events    // default: those of nodes are not taken
+	Releases  Releases  // of g8os_core; default: there are none
+	Upgrades  Upgrades  // default: this AC upgrades nobody
 
 	Limits Limits              // default DefaultLimits
 	Timing dispatch.Timing     // default dispatch.DefaultTiming
@@ -116,6 +121,7 @@ type Server struct {
 	deciding chan struct{}   // one token for each request that waits for the registry
 	life     context.Context // until Run is told to stop
 	end      context.CancelFunc
+	bringing sync.Mutex // held while a release is brought from another AC
 }
 
 // New makes a Server that listens nowhere yet. Run has to be called too.
@@ -134,6 +140,12 @@ func New(o Options) *Server {
 	}
 	if o.Schedules == nil {
 		o.Schedules = noSchedules{}
+	}
+	if o.Releases == nil {
+		o.Releases = noReleases{}
+	}
+	if o.Upgrades == nil {
+		o.Upgrades = noUpgrades{}
 	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(o.Grid, o.Name, o.Version)
@@ -224,10 +236,12 @@ func (s *Server) followRevoked(ctx context.Context) {
 // gonePause is the least time between two looks for nodes that are gone.
 const gonePause = 200 * time.Millisecond
 
-// followGone ends the jobs of nodes that are no longer let in.
+// followGone ends the jobs of nodes that are no longer let in, and has those that
+// are drained or no longer so get none or all of theirs.
 func (s *Server) followGone(ctx context.Context) {
 	changed := s.opt.Registry.Watch(ctx)
 	for {
+		s.opt.Jobs.Drain()
 		for _, id := range s.opt.Jobs.Busy() {
 			n, err := s.opt.Registry.Node(ctx, string(id))
 			if err == nil && (n.State == api.NodeRetired || n.State == api.NodeQuarantined) {

@@ -71,6 +71,7 @@ const (
 	PathRetire     = "/api/nodes/{id}/retire"     // POST
 	PathQuarantine = "/api/nodes/{id}/quarantine" // POST
 	PathRelease    = "/api/nodes/{id}/release"    // POST; out of quarantine
+	PathNodeDrain  = "/api/nodes/{id}/drain"      // POST; no new job is begun on it; DELETE undoes it
 	PathAudit      = "/api/audit"                 // GET; ?node= filters; newest last
 	PathAuditChain = "/api/audit/chain"           // GET ?after=; answers AuditChain
 	PathRecovery   = "/api/nodes/{id}/recovery"   // POST ?again=1; answers Recovery

@@ -197,6 +197,10 @@ type Builtin string
 // ReadOnly says whether a builtin changes nothing: a viewer may ask for it.
 func (b Builtin) ReadOnly() bool { return readOnly[b] }
 
+// Again says whether a builtin lives on in the next g8os_core: one that did not
+// come to its end is asked once more, with the same arguments.
+func (b Builtin) Again() bool { return b == BuiltinUpgrade }
+
 // The builtins.
 const (
 	BuiltinPing     Builtin = "ping"     // answers {"pong": true}

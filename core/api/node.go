@@ -19,10 +19,11 @@ type Hello struct {
 
 // Whereabouts says how and where a node reaches its AC.
 type Whereabouts struct {
-	Phase     string `json:"phase"`     // a Phase of core/boot
-	Way       string `json:"way"`       // configured | dhcp | fallback
-	Interface string `json:"interface"` // the node's interface
-	Address   string `json:"address"`   // the node's address with prefix length
+	Phase     string `json:"phase"`             // a Phase of core/boot
+	Way       string `json:"way"`               // configured | dhcp | fallback
+	Interface string `json:"interface"`         // the node's interface
+	Address   string `json:"address"`           // the node's address with prefix length
+	Version   string `json:"version,omitempty"` // of its g8os_core
 }
 
 // maxWhere bounds each word of a Whereabouts; the longest honest one is an IPv6
@@ -32,7 +33,7 @@ const maxWhere = 64
 // Shown returns w fit to be kept and shown: nobody has checked who says it, so
 // its words are short and hold nothing that a terminal obeys.
 func (w Whereabouts) Shown() Whereabouts {
-	return Whereabouts{Phase: Shown(w.Phase, maxWhere), Way: Shown(w.Way, maxWhere), Interface: Shown(w.Interface, maxWhere), Address: Shown(w.Address, maxWhere)}
+	return Whereabouts{Phase: Shown(w.Phase, maxWhere), Way: Shown(w.Way, maxWhere), Interface: Shown(w.Interface, maxWhere), Address: Shown(w.Address, maxWhere), Version: Shown(w.Version, maxWhere)}
 }
 
 // Shown returns text of a stranger fit for logs, tables and a bounded store: at

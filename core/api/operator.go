@@ -29,7 +29,9 @@ type Node struct {
 	Phase              string     `json:"phase"`            // "offline" when no session is alive and it was managed
 	Way                string     `json:"way"`
 	Address            string     `json:"address"`
-	AC                 string     `json:"ac,omitempty"` // that it has its session with; empty: none
+	AC                 string     `json:"ac,omitempty"`      // that it has its session with; empty: none
+	Drained            bool       `json:"drained,omitempty"` // no new job is begun on it
+	Version            string     `json:"version,omitempty"` // of its g8os_core, as it said last
 	Fingerprint        string     `json:"fingerprint"`
 	TPM                bool       `json:"tpm,omitempty"`       // its TPM keeps the device key
 	Grace              Grace      `json:"grace,omitzero"`      // how far it may unlock without an AC

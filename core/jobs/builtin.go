@@ -29,6 +29,12 @@ func JSON[In, Out any](do func(context.Context, In) (Out, error)) Builtin {
 			}
 		}
 		answer, err := do(ctx, in)
+		if coded, ok := errors.AsType[interface {
+			error
+			ExitCode() int
+		}](err); ok {
+			return coded.ExitCode(), err
+		}
 		if err != nil {
 			return 1, err
 		}
@@ -38,6 +44,27 @@ func JSON[In, Out any](do func(context.Context, In) (Out, error)) Builtin {
 		return 0, nil
 	}
 }
+
+// ErrAgain is the end of a builtin that is not over: g8os_core is started again,
+// and is asked for the same once more, with the same arguments.
+var ErrAgain = errors.New("g8os_core is being started again; the job goes on then")
+
+// JSONThen is JSON for what ends g8os_core or the machine: then is called once
+// the AC has the answer, or when it has not come for it within thenWithin.
+func JSONThen[In, Out any](do func(context.Context, In) (answer Out, then func(), err error)) Builtin {
+	return func(ctx context.Context, args json.RawMessage, out io.Writer) (int, error) {
+		return JSON(func(ctx context.Context, in In) (Out, error) {
+			answer, then, err := do(ctx, in)
+			if s, ok := out.(*saying); ok && err == nil {
+				s.task.then = then
+			}
+			return answer, err
+		})(ctx, args, out)
+	}
+}
+
+// thenWithin is how long an answer may take to reach the AC.
+const thenWithin = 10 * time.Second
 
 // builtin runs one in this process.
 func (t *task) builtin(req api.ExecRequest) (int, error) {
@@ -52,6 +79,8 @@ func (t *task) builtin(req api.ExecRequest) (int, error) {
 	defer cancel()
 	code, err := do(ctx, req.Args, &saying{ctx: ctx, task: t})
 	switch {
+	case errors.Is(err, ErrAgain):
+		return code, ErrAgain
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return code, run.ErrTimeout
 	case ctx.Err() != nil:

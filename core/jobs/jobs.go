@@ -56,6 +56,7 @@ type Jobs struct {
 	tasks    map[string]*task        // those that run
 	records  map[string]spool.Record // of those that the AC is not told of
 	attached bool                    // there is a session
+	ending   bool                    // the machine goes down: nothing is begun
 	last     time.Time               // when the AC acknowledged something
 	order    uint64
 	leaving  bool
@@ -80,7 +81,7 @@ func New(o Options) *Jobs {
 func (j *Jobs) Start(id string, req api.ExecRequest, have uint64, began bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.spool == nil || j.leaving {
+	if j.spool == nil || j.leaving || j.ending {
 		return // the AC asks again
 	}
 	now := time.Now()
@@ -115,6 +116,9 @@ func (j *Jobs) launch(id string, req api.ExecRequest, now time.Time) {
 	j.tasks[id] = t
 	r := j.record(id, now)
 	r.Builtin = req.Builtin
+	if req.Builtin.Again() {
+		r.Args = req.Args
+	}
 	j.records[id] = r
 	// Arguments may be secret, and logs travel: the command's name is enough.
 	j.log.Info("job started", "job", id, "command", command(req), "arguments", max(0, len(req.Argv)-1))

@@ -102,6 +102,11 @@ func (j *Jobs) resume(r spool.Record) {
 	j.records[r.ID] = r
 	last := j.spool.Last(r.ID)
 	rebooted := r.Boot != j.boot
+	if r.Builtin.Again() {
+		j.ledger.Restore(ledger.Restored{ID: r.ID, Last: last.Seq, Acked: j.spool.First(r.ID) - 1, Started: r.Begun})
+		j.again(r, last.Read)
+		return
+	}
 	p, err := j.runner.Adopt(r.ID, last.Read)
 	switch {
 	case err == nil:
@@ -112,6 +117,18 @@ func (j *Jobs) resume(r spool.Record) {
 	default:
 		j.lose(r, last, err, rebooted)
 	}
+}
+
+// again asks a builtin once more that was not over.
+func (j *Jobs) again(r spool.Record, read [2]uint64) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &task{jobs: j, id: r.ID, ctx: ctx, cancel: cancel, read: read, heed: newHeed(j, r.ID)}
+	j.tasks[r.ID] = t
+	j.log.Info("job goes on", "job", r.ID, "builtin", r.Builtin)
+	j.done.Go(func() {
+		defer cancel()
+		t.answer(api.ExecRequest{Builtin: r.Builtin, Args: r.Args}, r)
+	})
 }
 
 func (j *Jobs) adopt(r spool.Record, p *run.Process, read [2]uint64) {

@@ -26,6 +26,8 @@ type task struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	then func() // done once the AC has the job's end; nil: nothing
+
 	procMu sync.Mutex
 	proc   *run.Process // nil: a builtin, or not yet
 	left   bool
@@ -43,8 +45,7 @@ func (t *task) run(req api.ExecRequest, r spool.Record) {
 	if req.Builtin != "" {
 		j.disk(j.spool.Keep(r))
 		j.begin(t.id, r.Begun)
-		code, err := t.builtin(req)
-		t.end(r, code, err)
+		t.answer(req, r)
 		return
 	}
 	step("handed out")
@@ -69,6 +70,36 @@ func (t *task) run(req api.ExecRequest, r spool.Record) {
 	t.follow(p, r)
 }
 
+// answer runs a builtin to its end, unless that is for the next g8os_core.
+func (t *task) answer(req api.ExecRequest, r spool.Record) {
+	code, err := t.builtin(req)
+	if errors.Is(err, ErrAgain) {
+		return
+	}
+	t.end(r, code, err)
+	if t.then != nil {
+		go t.jobs.after(t.id, t.then)
+	}
+}
+
+// after does something once the AC has the end of a job, or does not come for it.
+func (j *Jobs) after(id string, do func()) {
+	late := false
+	timer := time.AfterFunc(thenWithin, func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		late = true
+		j.changed.Broadcast()
+	})
+	defer timer.Stop()
+	j.mu.Lock()
+	for _, owed := j.records[id]; owed && !late && !j.leaving; _, owed = j.records[id] {
+		j.changed.Wait()
+	}
+	j.mu.Unlock()
+	do()
+}
+
 func (j *Jobs) begin(id string, at time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -90,6 +121,7 @@ func (t *task) follow(p *run.Process, r spool.Record) {
 
 func (t *task) end(r spool.Record, code int, err error) {
 	t.heed.end()
+	err = t.jobs.down(err)
 	t.jobs.end(t, r, ledger.Result{State: stateOf(code, err), Code: code, Err: err, At: time.Now()})
 }
 

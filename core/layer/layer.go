@@ -89,10 +89,19 @@ func Wanted(image, dir string, mounted bool) (l Layer, wanted bool) {
 // called again after any error.
 func Fetch(ctx context.Context, c Client, l Layer, dir string) (string, error) {
 	path := filepath.Join(dir, l.Sum+Suffix)
-	part := filepath.Join(dir, l.Sum+partSuffix)
-	fail := func(err error) (string, error) {
-		return "", fmt.Errorf("fetch layer %.12s to %s: %w", l.Sum, dir, err)
+	if err := FetchFile(ctx, c, l, path); err != nil {
+		return "", fmt.Errorf("fetch layer: %w", err)
 	}
+	removeOthers(dir, l.Sum)
+	return path, nil
+}
+
+// FetchFile brings anything that an AC has by its SHA-256 to a path, as Fetch
+// does. What has arrived of others in that folder is dropped if there is no room.
+func FetchFile(ctx context.Context, c Client, l Layer, path string) error {
+	dir := filepath.Dir(path)
+	part := filepath.Join(dir, l.Sum+partSuffix)
+	fail := func(err error) error { return fmt.Errorf("fetch %.12s to %s: %w", l.Sum, dir, err) }
 	if err := makeRoom(dir, part, l); err != nil {
 		return fail(err)
 	}
@@ -105,8 +114,7 @@ func Fetch(ctx context.Context, c Client, l Layer, dir string) (string, error) {
 	if err := durable.Rename(durable.OS, part, path); err != nil {
 		return fail(err)
 	}
-	removeOthers(dir, l.Sum)
-	return path, nil
+	return nil
 }
 
 // makeRoom refuses what would fill the disk.

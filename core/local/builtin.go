@@ -95,7 +95,7 @@ func (c Client) Shutdown(ctx context.Context) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return fmt.Errorf("end the services: %s", bytes.TrimSpace(why))
+		return fmt.Errorf("end jobs and services: %s", bytes.TrimSpace(why))
 	}
 	return nil
 }

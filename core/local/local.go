@@ -6,7 +6,8 @@
 //	GET  /status?watch=1    one api.Status a line, now and on every change
 //	POST /reload            read net.toml and the declarations of services again
 //	POST /builtin/NAME      do an api.Builtin; its arguments are the body
-//	POST /shutdown          end all services in order: the machine goes down
+//	POST /shutdown          end jobs, then services in order: the machine goes down
+//	POST /restart           become the g8os_core that is to run now
 //
 // It promises nothing about who may connect: the file's mode decides (root).
 // It is not reachable over the network.
@@ -84,6 +85,7 @@ type Does struct {
 	Reload   func()
 	Builtin  func(ctx context.Context, name api.Builtin, args json.RawMessage, out io.Writer) (code int, err error)
 	Shutdown func(context.Context) error
+	Restart  func() // soon: it does not block
 }
 
 // Serve answers on l until ctx ends.
@@ -101,6 +103,13 @@ func Serve(ctx context.Context, l net.Listener, b *Board, do Does) error {
 			if err := do.Shutdown(r.Context()); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 			}
+		})
+	}
+	if do.Restart != nil {
+		mux.HandleFunc("POST /restart", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "0") // the answer is whole before there is nobody to finish it
+			_ = http.NewResponseController(w).Flush()
+			do.Restart()
 		})
 	}
 	srv := &http.Server{Handler: mux, BaseContext: func(net.Listener) context.Context { return ctx }}
@@ -188,8 +197,14 @@ func (c Client) Watch(ctx context.Context, f func(api.Status) bool) error {
 }
 
 // Reload has net.toml and the declarations of services read again.
-func (c Client) Reload(ctx context.Context) error {
-	resp, err := c.do(ctx, http.MethodPost, "/reload")
+func (c Client) Reload(ctx context.Context) error { return c.order(ctx, "/reload") }
+
+// Restart has the daemon become the g8os_core that is to run now. It returns
+// before it has.
+func (c Client) Restart(ctx context.Context) error { return c.order(ctx, "/restart") }
+
+func (c Client) order(ctx context.Context, path string) error {
+	resp, err := c.do(ctx, http.MethodPost, path)
 	if err != nil {
 		return err
 	}

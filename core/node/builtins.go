@@ -8,6 +8,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/jobs"
+	"github.com/g8os/g8os/core/pid1/power"
 )
 
 // builtins are what jobs can ask g8os_core itself for.
@@ -20,6 +21,10 @@ func (n *Node) builtins() map[api.Builtin]jobs.Builtin {
 		api.BuiltinServices: jobs.JSON(n.apps.list),
 		api.BuiltinService:  jobs.JSON(n.apps.do),
 		api.BuiltinLogs:     n.apps.logs,
+
+		api.BuiltinUpgrade:  jobs.JSON(n.upgrade),
+		api.BuiltinReboot:   jobs.JSONThen(n.goDown(power.Reboot)),
+		api.BuiltinPowerOff: jobs.JSONThen(n.goDown(power.PowerOff)),
 	}
 }
 

@@ -40,6 +40,7 @@ import (
 	"github.com/g8os/g8os/core/network/nettoml"
 	"github.com/g8os/g8os/core/ssh"
 	"github.com/g8os/g8os/core/unlock/tpm"
+	"github.com/g8os/g8os/core/upgrade"
 	"github.com/g8os/g8os/core/version"
 )
 
@@ -55,6 +56,8 @@ type Options struct {
 	Layers     string           // where layers are kept, if there is a disk: /state/tools
 	Spool      string           // what jobs and events are kept in until an AC has them: /var/lib/g8os/spool
 	SSHPort    int              // of sshd, as long as the volume has no sshd_config; 0: 22
+	Upgrades   upgrade.Store    // where kept binaries of g8os_core are
+	Power      Power            // how the machine is switched off; nil: it cannot be
 	Reload     <-chan os.Signal // asks for net.toml to be read again; nil: nobody does
 	TPM        tpm.TPM          // of the machine
 	Clock      clock.Clock
@@ -81,6 +84,10 @@ type Node struct {
 	ctx     context.Context
 	reload  chan struct{}
 	lastErr string
+	leave   context.CancelCauseFunc // ends Run, with the reason
+
+	path      atomic.Pointer[boot.Path] // the way to the AC
+	upgrading sync.Mutex                // held while an upgrade is prepared
 
 	fetching sync.Mutex                    // held while a layer is fetched
 	off      atomic.Pointer[time.Duration] // how far our clock is ahead of the AC's
@@ -96,9 +103,11 @@ const (
 
 // Run runs a node until ctx ends. Sessions are closed then; sshd, the volume, the
 // interfaces and the programs of jobs stay as they are, for the next g8os_core to
-// adopt. It
-// returns an error only for what no waiting can mend.
+// adopt. It returns an error only for what no waiting can mend, ErrRestart when
+// g8os_core is to be started again, or a Down when the machine is to go.
 func Run(ctx context.Context, opt Options) error {
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
 	listener, err := local.Listen(opt.Socket)
 	if err != nil {
 		return err
@@ -114,10 +123,14 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	n := newNode(ctx, opt, l)
+	n.leave = leave
 	defer n.shutdown()
 	go n.monitor.Run(ctx)
 	go func() {
-		if err := local.Serve(ctx, listener, n.board, local.Does{Reload: n.askReload, Builtin: n.builtin, Shutdown: n.apps.run.Shutdown}); err != nil {
+		err := local.Serve(ctx, listener, n.board, local.Does{
+			Reload: n.askReload, Builtin: n.builtin, Shutdown: n.endAll, Restart: func() { leave(ErrRestart) },
+		})
+		if err != nil {
 			opt.Log.Error("local socket", "error", err)
 		}
 	}()
@@ -130,8 +143,9 @@ func Run(ctx context.Context, opt Options) error {
 	if err := n.watchLinks(); err != nil {
 		return err
 	}
+	go n.watchTrial()
 	n.loop()
-	return nil
+	return reason(ctx)
 }
 
 func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
@@ -192,6 +206,8 @@ func (n *Node) step(ev boot.Event) {
 	after := n.status()
 	where := n.machine.Path().Where(boot.Phase(after.Phase))
 	n.where.Store(&where)
+	path := n.machine.Path()
+	n.path.Store(&path)
 	n.logChange(before, after)
 	n.board.Show(after)
 }
@@ -242,7 +258,11 @@ func (n *Node) askShow() { n.post(boot.Tick{}) }
 func (n *Node) shutdown() {
 	n.apps.run.Leave()
 	n.work.closeAll()
-	n.jobs.Leave()
+	if _, down := errors.AsType[Down](reason(n.ctx)); down {
+		n.jobs.CancelAll() // those that did not end in time
+	} else {
+		n.jobs.Leave()
+	}
 	n.net.stop()
 	for _, s := range n.sockets {
 		s.close()

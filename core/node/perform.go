@@ -12,6 +12,7 @@ import (
 	"github.com/g8os/g8os/core/durable"
 	"github.com/g8os/g8os/core/managed"
 	"github.com/g8os/g8os/core/node/verdict"
+	"github.com/g8os/g8os/core/version"
 )
 
 // perform begins one effect. What takes time runs beside the loop and answers
@@ -125,6 +126,7 @@ func (n *Node) openSession(ctx context.Context, p boot.Path) (*managed.Session, 
 	}
 	n.keys.setGracePath(p)
 	where := p.Where(boot.PhaseManaged)
+	where.Version = version.Version()
 	return managed.Open(ctx, conn, managed.Options{
 		Jobs: n.jobs, Settings: n.keys.settle, Rotate: func(r api.Rotate) api.Rotate { return n.rotate(p, r) }, Timing: managed.DefaultTiming, Log: n.opt.Log,
 		Where: func() api.Whereabouts { return where }, Metrics: n.monitor.Metrics, Clock: n.compareClock, Channel: n.channel.Serve,

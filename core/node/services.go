@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,11 +53,25 @@ func newApps(n *Node) *apps {
 	a.where = program.Where{RunDir: run, LogDir: n.opt.LogDir, Log: n.opt.Log}
 	a.run = services.New(services.Options{
 		RunDir: run, Desired: filepath.Join(n.opt.Mount, stoppedFile), Note: n.noteService, Log: n.opt.Log,
-		Stray: func(name string) runtime.Runtime {
-			return program.New(spec.Service{Name: name, Signal: "TERM", Grace: 10 * time.Second}, a.where)
-		},
+		Stray: stray(a.where),
 	})
 	return a
+}
+
+// stray is a service of which only the name is known.
+func stray(where program.Where) func(name string) runtime.Runtime {
+	return func(name string) runtime.Runtime {
+		return program.New(spec.Service{Name: name, Signal: "TERM", Grace: 10 * time.Second}, where)
+	}
+}
+
+// EndServices ends the services that a g8os_core has left running that is no more.
+// It returns when they have ended, each within its grace.
+func EndServices(runDir string, log *slog.Logger) {
+	dir := filepath.Join(runDir, servicesRun)
+	left := services.New(services.Options{RunDir: dir, Stray: stray(program.Where{RunDir: dir, Log: log}), Log: log})
+	left.Declare(nil)
+	left.Leave()
 }
 
 // noteService tells of a service that fails: the AC has it as soon as it can.

@@ -11,6 +11,7 @@ import (
 	"github.com/g8os/g8os/core/bootlog"
 	"github.com/g8os/g8os/core/console"
 	"github.com/g8os/g8os/core/console/screen"
+	"github.com/g8os/g8os/core/local"
 	"github.com/g8os/g8os/core/pid1/power"
 	"github.com/g8os/g8os/core/pid1/services"
 	"github.com/g8os/g8os/core/pid1/watchdog"
@@ -118,11 +119,26 @@ func (m *Machine) end(kind power.Kind, why string) {
 	m.set(func(f *Facts) { f.Core = "is being stopped: " + string(kind) + " (" + why + ")" })
 	a.console.Changed()
 	err := power.End(kind, why, power.Hooks{
-		Services: a.services.Stop, Daemon: m.stopCore, Disarm: a.dog.Disarm, Say: m.Log,
+		Services: m.stopServices, Daemon: m.stopCore, Disarm: a.dog.Disarm, Say: m.Log,
 		Log:  func(ctx context.Context) error { return a.log.End(ctx, string(kind)+" ("+why+")") },
 		Beat: a.pulses.Only("the end of the machine", stepLate),
 	})
 	m.Log.Error("the machine stays up, with nothing running: switch it off by hand", "error", err)
+}
+
+// jobsLimit is how long g8os_core may take to end what it runs: what is left of
+// the step's limit is for the tools layer.
+const jobsLimit = 22 * time.Second
+
+// stopServices has g8os_core end jobs and services, and then ends those of the
+// tools layer that they may need.
+func (m *Machine) stopServices(ctx context.Context) error {
+	first, cancel := context.WithTimeout(ctx, jobsLimit)
+	defer cancel()
+	if err := (local.Client{Path: local.Socket}).Shutdown(first); err != nil {
+		m.Log.Warn("jobs and services that g8os_core runs end with all others", "error", err)
+	}
+	return m.with.services.Stop(ctx)
 }
 
 func (m *Machine) stopCore(ctx context.Context) error {

@@ -97,6 +97,7 @@ type cli struct {
 	Grace    graceCmd    `cmd:"" help:"Let nodes unlock without an AC for a while, or not."`
 	Recovery recoveryCmd `cmd:"" help:"Recovery keys: open a node's volume without an AC."`
 	Rotate   rotateCmd   `cmd:"" help:"Replace keys: add, prove, remove (ac-mock/ROTATION.md)."`
+	Upgrade  upgradeCmd  `cmd:"" help:"Bring a new g8os_core to nodes: canaries first, back by itself (ac-mock/UPGRADE.md)."`
 	Fault    faultCmd    `cmd:"" help:"Make the AC misbehave (if it was started with faults)."`
 	Backup   backupCmd   `cmd:"" help:"Write all that the ACs know into a file, sealed."`
 	Restore  restoreCmd  `cmd:"" help:"Fill the empty store of an AC on this machine from a backup."`

@@ -56,7 +56,7 @@ func TestCommands(t *testing.T) {
 		code           int
 		stdout, stderr string // what must be in it; "" nothing
 	}{
-		{"nodes", 0, "n1            02:00:00:00:00:01  enrolled  managed  dhcp  10.0.0.7/24  for 3d       5s ago", ""},
+		{"nodes", 0, "n1            02:00:00:00:00:01  enrolled  managed  dhcp  10.0.0.7/24  -        for 3d       5s ago", ""},
 		{"nodes", 0, "020000000002  02:00:00:00:00:02  pending", ""},
 		{"node approve n1", 0, "fingerprint  0011-2233", ""},
 		{"node retire n1", 1, "", "g8os: it is retired already\n      → nothing to do"},

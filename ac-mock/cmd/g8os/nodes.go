@@ -95,8 +95,8 @@ const rolesColumn = 3
 
 func nodeTable(w io.Writer, list []api.Node, now time.Time) error {
 	t := table.Table{
-		Head:  []string{"NAME", "MAC", "STATE", "PHASE", "WAY", "ADDRESS", "CERTIFICATE", "SEEN", "WHY"},
-		Wraps: true, Dispensable: []string{"CERTIFICATE", "MAC", "ADDRESS"},
+		Head:  []string{"NAME", "MAC", "STATE", "PHASE", "WAY", "ADDRESS", "VERSION", "CERTIFICATE", "SEEN", "WHY"},
+		Wraps: true, Dispensable: []string{"CERTIFICATE", "MAC", "VERSION", "ADDRESS"},
 	}
 	roles := slices.ContainsFunc(list, func(n api.Node) bool { return len(n.Roles) > 0 })
 	if roles {
@@ -105,7 +105,7 @@ func nodeTable(w io.Writer, list []api.Node, now time.Time) error {
 	for _, n := range slices.SortedStableFunc(slices.Values(list), byName) {
 		row := []string{
 			cmp.Or(n.Name, string(n.ID)), n.MAC, string(n.State), orDash(n.Phase), orDash(n.Way), orDash(n.Address),
-			until(n.CertificateExpires, now), ago(n.LastSeen, now), n.Reason,
+			orDash(n.Version), until(n.CertificateExpires, now), ago(n.LastSeen, now), unusual(n),
 		}
 		if roles {
 			row = slices.Insert(row, rolesColumn, orDash(strings.Join(n.Roles, ",")))
@@ -113,6 +113,17 @@ func nodeTable(w io.Writer, list []api.Node, now time.Time) error {
 		t.Rows = append(t.Rows, row)
 	}
 	return t.Print(w)
+}
+
+// unusual is what is unusual about a node.
+func unusual(n api.Node) string {
+	switch {
+	case n.Drained && n.Reason == "":
+		return "drained"
+	case n.Drained:
+		return "drained; " + n.Reason
+	}
+	return n.Reason
 }
 
 // byName orders nodes as people count: n-2 before n-10.
@@ -131,6 +142,10 @@ type nodeCmd struct {
 	Retire     retireCmd     `cmd:"" help:"End a node for good: the keys to its volume are deleted."`
 	Quarantine quarantineCmd `cmd:"" help:"Shut a node out until it is released."`
 	Release    releaseCmd    `cmd:"" help:"Let a node out of quarantine."`
+	Drain      drainCmd      `cmd:"" help:"Begin no new jobs on a node; what runs goes on."`
+	Undrain    undrainCmd    `cmd:"" help:"Begin jobs on a node again."`
+	Reboot     rebootCmd     `cmd:"" help:"Reboot a node, in order."`
+	Poweroff   poweroffCmd   `cmd:"" help:"Switch a node off, in order."`
 	Role       roleCmd       `cmd:"" help:"Say what a node is for: jobs for a role are jobs for all nodes that have it."`
 }
 
@@ -182,6 +197,7 @@ func nodeSheet(w io.Writer, n api.Node, now time.Time) error {
 		{"state", string(n.State)}, {"why", n.Reason}, {"roles", strings.Join(n.Roles, ", ")}, {"fingerprint", n.Fingerprint},
 		{"tpm", yesNo(n.TPM)}, {"grace", n.Grace.String()},
 		{"phase", n.Phase}, {"way", n.Way}, {"address", n.Address},
+		{"version", n.Version}, {"jobs", map[bool]string{true: "none are begun: it is drained"}[n.Drained]},
 		{"certificate", until(n.CertificateExpires, now)}, {"seen", ago(n.LastSeen, now)},
 	} {
 		fmt.Fprintf(t, "%s\t%s\n", row[0], orDash(row[1]))

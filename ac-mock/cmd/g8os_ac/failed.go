@@ -8,8 +8,10 @@ import (
 	"github.com/g8os/g8os/ac-mock/jobs/schedule"
 	"github.com/g8os/g8os/ac-mock/jobs/schedule/due"
 	"github.com/g8os/g8os/ac-mock/registry"
+	"github.com/g8os/g8os/ac-mock/releases"
 	"github.com/g8os/g8os/ac-mock/rotate/drive"
 	"github.com/g8os/g8os/ac-mock/store"
+	"github.com/g8os/g8os/ac-mock/upgrade"
 )
 
 // failed says which of the registry's errors an operator can do something about.
@@ -21,6 +23,12 @@ func failed(err error) (status int, remedy string, ok bool) {
 		return http.StatusBadRequest, "correct what was asked for; --help says what can be", true
 	case errors.Is(err, registry.ErrState):
 		return http.StatusConflict, "g8os node show NODE, g8os operator list and g8os audit say how it stands", true
+	case errors.Is(err, upgrade.ErrInput), errors.Is(err, releases.ErrInput):
+		return http.StatusBadRequest, "correct what was asked for; g8os upgrade core --help says what can be", true
+	case errors.Is(err, upgrade.ErrRunning):
+		return http.StatusConflict, "g8os upgrade status says how far it is", true
+	case errors.Is(err, upgrade.ErrNone), errors.Is(err, releases.ErrNone):
+		return http.StatusNotFound, "g8os upgrade core FILE brings a release to the ACs and begins", true
 	case errors.Is(err, drive.ErrRunning):
 		return http.StatusConflict, "g8os rotate status says what it waits for", true
 	case errors.Is(err, drive.ErrKind):

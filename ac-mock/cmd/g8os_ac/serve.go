@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -27,12 +28,14 @@ import (
 	"github.com/g8os/g8os/ac-mock/layers"
 	"github.com/g8os/g8os/ac-mock/metrics"
 	"github.com/g8os/g8os/ac-mock/registry"
+	"github.com/g8os/g8os/ac-mock/releases"
 	"github.com/g8os/g8os/ac-mock/rotate/drive"
 	"github.com/g8os/g8os/ac-mock/seal"
 	"github.com/g8os/g8os/ac-mock/server"
 	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/ac-mock/store/etcd"
 	"github.com/g8os/g8os/ac-mock/support"
+	"github.com/g8os/g8os/ac-mock/upgrade"
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/version"
 )
@@ -52,6 +55,7 @@ type controller struct {
 	rotate   *drive.Driver
 	schedule *schedule.Scheduler
 	events   *events.Log
+	upgrade  *upgrade.Driver
 	sessions atomic.Pointer[func() int] // how many there are, once there is a port
 }
 
@@ -120,7 +124,8 @@ func (ac *controller) queue(ctx context.Context, log *slog.Logger) (*jobs.Queue,
 			n, err := ac.registry.Node(ctx, string(id))
 			return err == nil && n.AC != ac.cfg.Name && ac.cluster.Alive(n.AC)
 		},
-		Leads: ac.leads, Peers: server.Peers{Cluster: ac.cluster, Client: ac.peer},
+		Drained: func(id api.NodeID) bool { return ac.registry.TakesJobs(id) != nil },
+		Leads:   ac.leads, Peers: server.Peers{Cluster: ac.cluster, Client: ac.peer},
 	}
 	return jobs.Open(ctx, o)
 }
@@ -201,6 +206,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, recent *sup
 	ac.sessions.Store(&sessions)
 	part("server", func() error { return srv.Run(ctx) })
 	part("events", func() error { ac.events.Run(ctx); return nil })
+	part("upgrades", func() error { ac.upgrade.Run(ctx); return nil })
 	part("rotations", func() error { ac.rotate.Run(ctx); return nil })
 	part("schedules", func() error { ac.schedule.Run(ctx); return nil })
 	part("other ACs", func() error { return ac.cluster.Run(ctx) })
@@ -240,7 +246,16 @@ func (ac *controller) server(log *slog.Logger, recent *support.Recent) (*server.
 	ac.schedule = schedule.New(schedule.Options{
 		Store: ac.store, Jobs: recurring{&srv}, Entry: ac.registry.Entry, Noted: ac.registry.Noted, MayAct: ac.registry.MayAct, Log: log,
 	})
+	shelf := releases.New(ac.store, filepath.Join(ac.cfg.DataDir, "releases"), ac.registry.Note)
+	ac.upgrade = upgrade.New(upgrade.Options{
+		Store: ac.store, Book: ac.registry, Sessions: sessions{&srv}, Clock: time.Now, ID: rand.Text, Log: log,
+		Release: func(ctx context.Context, sum string) (api.Release, error) {
+			k, err := shelf.Known(ctx, sum)
+			return k.Release, err
+		},
+	})
 	srv = server.New(server.Options{
+		Releases: shelf, Upgrades: ac.upgrade,
 		Grid: ac.cfg.Grid, Name: ac.cfg.Name, Version: version.Version(),
 		Cluster: ac.cluster, Peer: ac.peer, Backup: ac.backup, Registry: ac.registry, Jobs: ac.jobs, Trust: trust{ac.ca, names}, Certificate: certificate,
 		Faults: fault.NewSet(ac.cfg.Faults), Layer: all.Find, Failed: failed,
@@ -266,6 +281,10 @@ type sessions struct{ srv **server.Server }
 
 func (s sessions) Online(id api.NodeID) bool          { return (*s.srv).Online(id) }
 func (s sessions) Rotate(id api.NodeID, r api.Rotate) { (*s.srv).Rotate(id, r) }
+
+func (s sessions) Ask(ctx context.Context, id api.NodeID, job string, req api.ExecRequest) (api.JobRun, error) {
+	return (*s.srv).Ask(ctx, id, job, req)
+}
 
 // fallback holds 10.254.254.254. Where other ACs may be on the link too, it is
 // held in turn, and the kernel is to remove it should this AC be killed.

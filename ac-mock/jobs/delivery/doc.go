@@ -10,7 +10,8 @@
 //
 // What all ACs know comes from the store, in the store's order: Made, Began,
 // Cancelled, Turns, Done, Forgotten. What only the AC knows that has a node's
-// session comes from there: Attached, Detached, Started, Output, Exit. It promises:
+// session comes from there: Attached, Detached, Started, Output, Exit;
+// from the registry: Drained and Gone. It promises:
 //   - a job is handed to a node on every session until it has ended, in the
 //     order of making; the node's own ledger makes that one start;
 //   - of one queue a node has one job at a time, in the order of making; at

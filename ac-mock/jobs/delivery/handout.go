@@ -48,7 +48,7 @@ func (m *Machine) handOut(n *node, now time.Time) (out []Effect) {
 		if n.handed >= MaxHanded {
 			break
 		}
-		if !r.handed && r.mayBegin(now) && r.hasTurn() {
+		if !r.handed && m.mayBegin(r, now) && r.hasTurn() {
 			out = append(out, n.hand(r, now)...)
 		}
 	}
@@ -60,9 +60,32 @@ func (r *run) hasTurn() bool {
 	return r.ready && (r.job.spec.Request.Parallel == 0 || r.job.turns[r.node])
 }
 
-// mayBegin says whether nothing has decided against a run.
-func (r *run) mayBegin(now time.Time) bool {
-	return r.began || !r.cancel && !r.ending && !r.late(now)
+// mayBegin says whether nothing has decided against a run. One that was handed
+// out before its node was drained may have begun, and is named to it again.
+func (m *Machine) mayBegin(r *run, now time.Time) bool {
+	kept := m.drained[r.node] && !r.tried && r.job.spec.Request.Exec.Builtin == ""
+	return r.began || !r.cancel && !r.ending && !r.late(now) && !kept
+}
+
+// Drained tells that a node begins no command from now on, or that it does again.
+// What has begun goes on, and so does what g8os_core does itself.
+func (m *Machine) Drained(id api.NodeID, drained bool, now time.Time) (out []Effect) {
+	if m.drained[id] == drained {
+		return nil
+	}
+	if drained {
+		m.drained[id] = true
+		return nil
+	}
+	delete(m.drained, id)
+	n := m.nodes[id]
+	if n == nil {
+		return nil
+	}
+	for _, r := range slices.Clone(n.ready) {
+		out = append(out, m.ask(r.job, now)...)
+	}
+	return append(out, m.handOut(n, now)...)
 }
 
 // late says whether a run's time to begin is over.
@@ -114,7 +137,7 @@ func (m *Machine) ask(j *job, now time.Time) []Effect {
 		if len(turns) >= j.spec.Request.Parallel {
 			break
 		}
-		if n := m.nodes[r.node]; r.result == nil && !j.turns[r.node] && r.ready && n.attached && r.mayBegin(now) {
+		if n := m.nodes[r.node]; r.result == nil && !j.turns[r.node] && r.ready && n.attached && m.mayBegin(r, now) {
 			turns = append(turns, r.node)
 		}
 	}

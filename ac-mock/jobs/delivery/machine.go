@@ -16,8 +16,9 @@ type Machine struct {
 	all     []*job // in the order of their making
 	open    []*job // those that have not ended everywhere, likewise
 	nodes   map[api.NodeID]*node
-	waiting int // runs that have not ended
-	ended   int // runs that have, of all jobs
+	drained map[api.NodeID]bool // those that begin no command
+	waiting int                 // runs that have not ended
+	ended   int                 // runs that have, of all jobs
 }
 
 // job is a job and what became of it.
@@ -69,7 +70,7 @@ type node struct {
 
 // New makes a Machine for an AC of a name. It knows no jobs.
 func New(ac string) *Machine {
-	return &Machine{ac: ac, jobs: map[string]*job{}, nodes: map[api.NodeID]*node{}}
+	return &Machine{ac: ac, jobs: map[string]*job{}, nodes: map[api.NodeID]*node{}, drained: map[api.NodeID]bool{}}
 }
 
 func (m *Machine) node(id api.NodeID) *node {

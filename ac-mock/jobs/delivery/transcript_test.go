@@ -72,6 +72,8 @@ func (p *player) step(w []string) []Effect {
 			return p.m.Cancelled(arg(1), "", p.now)
 		}
 		return p.m.Cancelled(arg(1), nodeOf(arg(2)), p.now)
+	case "drained": // NODE yes|no
+		return p.m.Drained(nodeOf(arg(1)), arg(2) == "yes", p.now)
 	case "gone": // NODE WHY
 		return p.m.Gone(nodeOf(arg(1)), arg(2), p.now)
 	case "forgotten":

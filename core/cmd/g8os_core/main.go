@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/g8os/g8os/core/local"
 	"github.com/g8os/g8os/core/pid1"
 	"github.com/g8os/g8os/core/services/program"
+	"github.com/g8os/g8os/core/upgrade"
 	"github.com/g8os/g8os/core/version"
 )
 
@@ -32,13 +34,15 @@ type cli struct {
 	Net     netCmd     `cmd:"" help:"Check net.toml without applying it."`
 	Reload  reloadCmd  `cmd:"" help:"Have net.toml read again now."`
 	Recover recoverCmd `cmd:"" help:"Open the private volume with the operator's recovery key, without an AC."`
-	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: jobs, sshd, and the private volume. Login sessions and interfaces stay."`
+	Release releaseCmd `cmd:"" help:"End what a g8os_core that was stopped has left running: jobs, services, sshd, and the private volume. Login sessions and interfaces stay."`
 
 	Services servicesCmd `cmd:"" help:"List, start, stop or restart services, print their logs, or check a declaration."`
 	Logs     logsCmd     `cmd:"" help:"Print what a service wrote."`
 
-	Facts factsCmd `cmd:"" help:"Show what this machine is: hardware, kernel, disks, networks, versions."`
-	Top   topCmd   `cmd:"" help:"Show what uses this machine."`
+	Facts   factsCmd   `cmd:"" help:"Show what this machine is: hardware, kernel, disks, networks, versions."`
+	Top     topCmd     `cmd:"" help:"Show what uses this machine."`
+	Restart restartCmd `cmd:"" help:"Have the running g8os_core start again in place: same process, same jobs and services."`
+	Guard   guardCmd   `cmd:"" hidden:""`
 
 	Log      logCmd      `cmd:"" help:"Print the log of this boot, or of an earlier one."`
 	Poweroff poweroffCmd `cmd:"" help:"Switch the machine off, in order."`
@@ -81,7 +85,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) error {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("g8os_core"),
 		kong.Description("The node's side of G8OS. Exit codes: 0 done, 1 not (yet), 2 wrong usage."),
-		kong.Vars{"socket": local.Socket, "logs": bootlog.Dir, "oldest": strconv.Itoa(bootlog.Oldest)}, kong.Writers(out, errw), kong.UsageOnError(),
+		kong.Vars{"socket": local.Socket, "upgrades": upgrade.Dir, "logs": bootlog.Dir, "oldest": strconv.Itoa(bootlog.Oldest)}, kong.Writers(out, errw), kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)))
 	if err != nil {
 		return err
@@ -95,9 +99,14 @@ func run(ctx context.Context, args []string, out, errw io.Writer) error {
 	return k.Run(&c, slog.New(slog.NewTextHandler(errw, nil)))
 }
 
-type versionCmd struct{}
+type versionCmd struct {
+	Output string `short:"o" help:"text or json." enum:"text,json" default:"text"`
+}
 
-func (versionCmd) Run(out io.Writer) error {
+func (v versionCmd) Run(out io.Writer) error {
+	if v.Output == "json" {
+		return json.NewEncoder(out).Encode(upgrade.Self())
+	}
 	_, err := fmt.Fprintf(out, "g8os_core %s, built from a source of %s\n", version.Version(), version.Built().UTC().Format("2006-01-02"))
 	return err
 }

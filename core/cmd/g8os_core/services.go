@@ -28,7 +28,7 @@ type servicesCmd struct {
 	Logs     logsCmd          `cmd:"" help:"Print what one wrote."`
 	Reload   serviceReloadCmd `cmd:"" help:"Read the declarations again now; g8os_core does by itself within seconds."`
 	Check    servicesCheckCmd `cmd:"" help:"Check declarations without running anything. Exit code 1 when there is a mistake."`
-	Shutdown shutdownCmd      `cmd:"" hidden:"" help:"End all in order: the machine goes down."`
+	Shutdown shutdownCmd      `cmd:"" hidden:"" help:"End jobs, and services in order: the machine goes down."`
 }
 
 func (servicesCmd) Help() string {

@@ -61,6 +61,7 @@ func (s *statusCmd) print(out io.Writer, st api.Status) error {
 	row("address", strings.TrimSpace(st.Address+"  "+st.Interface))
 	row("controller", st.Controller)
 	row("fingerprint", st.Fingerprint)
+	row("version", st.Version)
 	if st.WaitsFor != "" && !strings.Contains(st.WaitsFor, st.LastError) {
 		row("last error", st.LastError)
 	}

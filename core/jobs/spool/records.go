@@ -24,13 +24,14 @@ var errDamaged = errors.New("damaged")
 
 // Record is what is kept of a job.
 type Record struct {
-	ID      string      `json:"id"`
-	Boot    string      `json:"boot"`              // of the machine, when it began
-	Begun   time.Time   `json:"begun"`             // when it was about to start
-	Builtin api.Builtin `json:"builtin,omitempty"` // what it is, if that
-	Exit    *api.Frame  `json:"exit,omitempty"`    // how it ended
-	Told    bool        `json:"told,omitempty"`    // and the AC has that
-	Order   uint64      `json:"order,omitempty"`   // in which Exit came to be
+	ID      string          `json:"id"`
+	Boot    string          `json:"boot"`              // of the machine, when it began
+	Begun   time.Time       `json:"begun"`             // when it was about to start
+	Builtin api.Builtin     `json:"builtin,omitempty"` // what it is, if that
+	Args    json.RawMessage `json:"args,omitempty"`    // of a builtin that is asked again if it does not end
+	Exit    *api.Frame      `json:"exit,omitempty"`    // how it ended
+	Told    bool            `json:"told,omitempty"`    // and the AC has that
+	Order   uint64          `json:"order,omitempty"`   // in which Exit came to be
 }
 
 // Kept is what a spool had when it was opened.

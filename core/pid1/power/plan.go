@@ -41,7 +41,7 @@ type Step struct {
 // that can hang, too.
 func Plan() []Step {
 	return []Step{
-		{StopServices, 20 * time.Second},
+		{StopServices, 40 * time.Second},
 		{StopDaemon, 10 * time.Second},
 		{TermAll, 5 * time.Second},
 		{KillAll, 2 * time.Second},

@@ -51,18 +51,29 @@ func CtrlAltDel() error {
 	return nil
 }
 
+// installed is g8os_core as the image or the package has it. Under our PID 1
+// that is the program of PID 1 itself (core/pid1/layers).
+const installed = "/usr/bin/g8os_core"
+
+// Ours says whether PID 1 of this machine is g8os_core. This process may be
+// another version of it.
+func Ours() bool {
+	init, err := os.Stat("/proc/1/exe")
+	if err != nil {
+		return false
+	}
+	for _, path := range []string{"/proc/self/exe", installed} {
+		if st, err := os.Stat(path); err == nil && os.SameFile(init, st) {
+			return true
+		}
+	}
+	return false
+}
+
 // Ask has PID 1 end the machine. It refuses when PID 1 is another program,
 // for which the signal means something else.
 func Ask(kind Kind) error {
-	init, err := os.Stat("/proc/1/exe")
-	if err != nil {
-		return fmt.Errorf("%s: cannot see what PID 1 is: %w", kind, err)
-	}
-	self, err := os.Stat("/proc/self/exe")
-	if err != nil {
-		return fmt.Errorf("%s: %w", kind, err)
-	}
-	if !os.SameFile(init, self) {
+	if !Ours() {
 		name, _ := os.Readlink("/proc/1/exe")
 		return fmt.Errorf("%s: PID 1 of this machine is %s and not g8os_core: use its own command, such as systemctl", kind, name)
 	}

@@ -23,7 +23,7 @@ import (
 const MediumDir = "g8os"
 
 // Imported are the files that a boot medium may bring to /etc/g8os.
-var Imported = []string{"ca.pem", "net.toml", "hostname", tokenName}
+var Imported = []string{"ca.pem", "release.pub", "net.toml", "hostname", tokenName}
 
 // tokenName is the file of a join token, which only root may read.
 const tokenName = "token"
