@@ -23,8 +23,8 @@ var ErrOther = errors.New("is up with another topology")
 var ErrInPieces = errors.New("is up in part")
 
 // Up brings a lab up and returns when all machines have power and the AC
-// answers; the nodes still have to climb (WaitManaged). A lab that is up is
-// completed: whatever lost power or ended is started again, the rest is left
+// answers; the nodes still have to climb (WaitManaged), virtual machines the
+// last wave of them. A lab that is up is completed: whatever lost power or ended is started again, the rest is left
 // alone. What can be refused is refused before anything is touched; any other
 // error wraps ErrInPieces.
 func Up(ctx context.Context, t *topology.Topology, o Options) (*Lab, error) {
@@ -136,12 +136,7 @@ func (l *Lab) buildNodes(ctx context.Context) error {
 	if l.opt.Hold {
 		return nil
 	}
-	var g errgroup.Group
-	g.SetLimit(8)
-	for _, n := range l.Nodes() {
-		g.Go(func() error { return n.StartCore(ctx) })
-	}
-	return g.Wait()
+	return l.startCores(ctx)
 }
 
 // power gives power to those machines that have none: fork, note down, plug

@@ -1,0 +1,104 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A machine that is emulated wants a whole core until it is managed, and next to
+// nothing afterwards. Fifty that want it at once get so little each that no
+// handshake meets its deadline, and what they try again costs more than what
+// they do: none ever gets there. So they are let go in waves: the next one when
+// one is managed.
+
+// waveTurn is how long a machine may keep others waiting: one that cannot be
+// managed, as nobody answers it, holds up nobody for longer.
+const waveTurn = time.Minute
+
+// waveSize is how many machines climb at a time: each of them waits for others
+// now and then, so that fewer would leave cores idle.
+func waveSize() int { return 2 * runtime.NumCPU() }
+
+// startCores lets g8os_core of every node go and returns when all of them run:
+// namespaces at once, virtual machines in waves.
+func (l *Lab) startCores(ctx context.Context) error {
+	var g errgroup.Group
+	g.SetLimit(8)
+	var machines []*Node
+	for _, n := range l.Nodes() {
+		if isVM(n.plan) {
+			machines = append(machines, n)
+			continue
+		}
+		g.Go(func() error { return n.StartCore(ctx) })
+	}
+	g.Go(func() error { return l.startInWaves(ctx, machines) })
+	return g.Wait()
+}
+
+// startInWaves lets machines go; it does not wait for the last wave to be managed.
+func (l *Lab) startInWaves(ctx context.Context, nodes []*Node) error {
+	told := progress{of: len(nodes), say: l.opt.Progress}
+	return inWaves(ctx, nodes, waveSize(), func(ctx context.Context, n *Node) error { return n.StartCore(ctx) },
+		func(ctx context.Context, n *Node) {
+			limited, cancel := context.WithTimeout(ctx, waveTurn)
+			defer cancel()
+			if _, err := n.WaitManaged(limited); err == nil {
+				told.managed()
+			}
+		})
+}
+
+// inWaves starts everything, size at a time: a place is free again when settle
+// of what had it returns. It returns when all are started, or one could not be;
+// settle of those that nobody waits for is cancelled.
+func inWaves[T any](ctx context.Context, all []T, size int, start func(context.Context, T) error, settle func(context.Context, T)) error {
+	watching, stop := context.WithCancel(ctx)
+	var starting, settling sync.WaitGroup
+	defer settling.Wait()
+	defer stop()
+	places := make(chan struct{}, size)
+	errs := make([]error, len(all))
+	for i, t := range all {
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done():
+			starting.Wait()
+			return errors.Join(append(errs, ctx.Err())...)
+		}
+		more := len(all) > size
+		starting.Add(1)
+		settling.Go(func() {
+			defer func() { <-places }()
+			errs[i] = start(ctx, t)
+			starting.Done()
+			if more && errs[i] == nil {
+				settle(watching, t)
+			}
+		})
+	}
+	starting.Wait()
+	return errors.Join(errs...)
+}
+
+// progress says how many machines of a crowd are managed, now and then.
+type progress struct {
+	mu   sync.Mutex
+	of   int
+	done int
+	say  func(string)
+}
+
+func (p *progress) managed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.done++; p.done%waveSize() == 0 {
+		p.say(fmt.Sprintf("%d of %d machines managed; %d climb at a time", p.done, p.of, waveSize()))
+	}
+}
