@@ -89,7 +89,7 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 		letGo()
 		g.backSoon(ctx, "node")
 		g.holdsOn(ctx, "node")
-	})
+	}, "network", "managed")
 
 	It("for a minute loses no line of a running job and no ssh login", func(ctx SpecContext) {
 		g := up(ctx, officeOnly)

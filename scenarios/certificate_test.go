@@ -86,10 +86,10 @@ var _ = Describe("a client certificate that does not hold", netns, vm, func() {
 			g.healed(ctx, "node", before)
 		},
 		Entry("key damaged", "echo garbage >client.key", patience, short),
-		Entry("key empty", ": >client.key", patience),
-		Entry("key lost", "rm $(readlink -f client.key)", patience),
-		Entry("certificate damaged", "sed -i s/A/B/g $(readlink -f client.crt)", patience),
-		Entry("certificate lost", "rm $(readlink -f client.crt)", patience),
+		Entry("key empty", ": >client.key", patience, long),
+		Entry("key lost", "rm $(readlink -f client.key)", patience, long),
+		Entry("certificate damaged", "sed -i s/A/B/g $(readlink -f client.crt)", patience, long),
+		Entry("certificate lost", "rm $(readlink -f client.crt)", patience, long),
 		Entry("the whole folder lost", "rm -r /mnt/etc/ssl/*", patience),
 		Entry("key of another pair", `echo "$0" >client.key`, patience),
 	)

@@ -102,8 +102,8 @@ var _ = Describe("DHCP", netns, vm, func() {
 			g.reaches(ctx, "node", "managed over DHCP", way("dhcp"))
 		},
 		Entry("NAK", "nak", patience, short),
-		Entry("offers without an ACK", "offer-only", patience),
-		Entry("an exhausted pool", "exhausted", patience),
+		Entry("offers without an ACK", "offer-only", patience, long),
+		Entry("an exhausted pool", "exhausted", patience, long),
 		Entry("T3 an answer that comes too late", "slow 60s", patience),
 	)
 })

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -54,7 +55,7 @@ var _ = Describe("an AC that misbehaves", netns, vm, func() {
 		}
 	}}
 	for _, f := range acFaults {
-		args = append(args, Entry(f, f, patience))
+		args = append(args, Entry(f, f, patience, only(slices.Contains([]string{"outage", "garbage-reply", "refuse-unlock", "corrupt-reply"}, f))))
 	}
 	DescribeTable("is survived, and its nodes are managed soon after it behaves again", args...)
 })

@@ -48,7 +48,7 @@ var _ = Describe("DHCP failures", Label("dhcp"), func() {
 			g.heal(ctx, id)
 			g.by(ctx, 90*time.Second, "dhcp")
 			g.recovers(ctx, time.Minute)
-		}, only(kind == "dhcp-nak"))
+		}, long)
 	}
 
 	story("offers of an address that is in use are declined", not{"vm": sameText}, func(ctx context.Context) {
@@ -63,7 +63,7 @@ var _ = Describe("DHCP failures", Label("dhcp"), func() {
 			Expect(bare(address)).NotTo(Equal("192.168.8.44"), name)
 		}
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	story("a foreign server that answers first does not keep nodes out", not{"vm": sameText}, func(ctx context.Context) {
 		g := meet(ctx, leased, true)
@@ -97,7 +97,7 @@ var _ = Describe("DHCP failures", Label("dhcp"), func() {
 				return n.Managed() && n.Status.Interface == other
 			}))
 			g.recovers(ctx, time.Minute)
-		}, only(side == "left"))
+		}, long)
 	}
 
 	story("a server that flaps loses no node", not{"vm": sameText}, func(ctx context.Context) {

@@ -52,7 +52,7 @@ var _ = Describe("AC outages", Label("outage"), func() {
 			g.managed(ctx, time.Minute)
 			g.during(ctx, 30*time.Second, "%s", fault)
 			g.recovers(ctx, 2*time.Minute)
-		}, only(fault == "outage"))
+		}, long)
 	}
 
 	story("the AC goes away at each phase of a climb", not{"vm": sameText, "netns": "a phase lasts milliseconds there; its own spec holds each phase open"}, func(ctx context.Context) {

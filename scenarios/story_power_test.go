@@ -47,7 +47,7 @@ var _ = Describe("power and places", Label("power"), func() {
 		g.heal(ctx, id)
 		g.by(ctx, 2*time.Minute, "dhcp", "leased")
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	story("a cable is pulled and put back, again and again", not{"vm": sameText}, func(ctx context.Context) {
 		g := meet(ctx, ways)

@@ -101,7 +101,7 @@ var _ = Describe("rotation", Label("trust"), func() {
 		g.heal(ctx, away)
 		g.over(ctx, 2*time.Minute, "unlock")
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	story("a node comes back whose certificate expired a month ago, after the issuing CA was replaced twice", not{"vm": tooLong, "netns": tooLong}, func(ctx context.Context) {
 		g := meet(ctx, ways)

@@ -80,7 +80,7 @@ var _ = Describe("certificates", Label("trust"), func() {
 		g.heal(ctx, away)
 		g.managed(ctx, time.Minute)
 		g.recovers(ctx, time.Minute)
-	})
+	}, long)
 
 	story("thieves, clones and impostors get no key, and the others go on", not{"vm": "a second machine with a MAC has to be in the topology: its own spec", "netns": "a second machine with a MAC has to be in the topology: its own spec"}, func(ctx context.Context) {
 		g := meet(ctx, ways)
