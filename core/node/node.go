@@ -256,7 +256,7 @@ func (n *Node) askShow() { n.post(boot.Tick{}) }
 
 // shutdown ends what must not outlive the process.
 func (n *Node) shutdown() {
-	n.apps.run.Leave()
+	n.apps.leave()
 	n.work.closeAll()
 	if _, down := errors.AsType[Down](reason(n.ctx)); down {
 		n.jobs.CancelAll() // those that did not end in time

@@ -16,12 +16,11 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/services"
-	"github.com/g8os/g8os/core/services/cgroup"
 	"github.com/g8os/g8os/core/services/declared"
+	"github.com/g8os/g8os/core/services/docker"
+	"github.com/g8os/g8os/core/services/kinds"
 	"github.com/g8os/g8os/core/services/order"
 	"github.com/g8os/g8os/core/services/program"
-	"github.com/g8os/g8os/core/services/runtime"
-	"github.com/g8os/g8os/core/services/spec"
 )
 
 // Where services are declared and what was stopped of them, in the private
@@ -39,7 +38,7 @@ type apps struct {
 	node   *Node
 	run    *services.Supervisor
 	folder *declared.Folder
-	where  program.Where
+	kinds  *kinds.Kinds
 
 	mu      sync.Mutex
 	open    bool
@@ -50,26 +49,18 @@ type apps struct {
 func newApps(n *Node) *apps {
 	run := filepath.Join(n.opt.RunDir, servicesRun)
 	a := &apps{node: n, folder: declared.New(filepath.Join(n.opt.Mount, servicesDir), "sshd")}
-	a.where = program.Where{RunDir: run, LogDir: n.opt.LogDir, Log: n.opt.Log}
+	a.kinds = kinds.New(program.Where{RunDir: run, LogDir: n.opt.LogDir, Log: n.opt.Log}, docker.Socket)
 	a.run = services.New(services.Options{
-		RunDir: run, Desired: filepath.Join(n.opt.Mount, stoppedFile), Note: n.noteService, Log: n.opt.Log,
-		Stray: stray(a.where),
+		RunDir: run, Desired: filepath.Join(n.opt.Mount, stoppedFile), Note: n.noteService, Log: n.opt.Log, Stray: a.kinds.Stray,
 	})
 	return a
-}
-
-// stray is a service of which only the name is known.
-func stray(where program.Where) func(name string) runtime.Runtime {
-	return func(name string) runtime.Runtime {
-		return program.New(spec.Service{Name: name, Signal: "TERM", Grace: 10 * time.Second}, where)
-	}
 }
 
 // EndServices ends the services that a g8os_core has left running that is no more.
 // It returns when they have ended, each within its grace.
 func EndServices(runDir string, log *slog.Logger) {
 	dir := filepath.Join(runDir, servicesRun)
-	left := services.New(services.Options{RunDir: dir, Stray: stray(program.Where{RunDir: dir, Log: log}), Log: log})
+	left := services.New(services.Options{RunDir: dir, Stray: kinds.New(program.Where{RunDir: dir, Log: log}, docker.Socket).Stray, Log: log})
 	left.Declare(nil)
 	left.Leave()
 }
@@ -86,11 +77,8 @@ func (a *apps) opened() {
 	if a.open {
 		return
 	}
-	if a.where.Groups == nil {
-		var err error
-		if a.where.Groups, err = cgroup.Open(cgroup.Root); err != nil {
-			a.node.opt.Log.Warn("services run without limits", "error", err)
-		}
+	if err := a.kinds.Limit(); err != nil {
+		a.node.opt.Log.Warn("services run without limits", "error", err)
 	}
 	a.open = true
 	if err := a.read(); err != nil {
@@ -141,9 +129,10 @@ func (a *apps) read() error {
 	a.found = found
 	all := make([]services.Service, len(found.Services))
 	for i, s := range found.Services {
-		all[i] = services.Service{Service: s.Ordered(), File: s.File, Runtime: program.New(s, a.where)}
+		all[i] = services.Service{Service: s.Ordered(), File: s.File, Runtime: a.kinds.New(s)}
 	}
 	a.run.Declare(all, found.Names()...)
+	a.kinds.Prune(found.Services, found.Names())
 	return nil
 }
 
@@ -180,6 +169,12 @@ func (a *apps) watch(ctx context.Context) {
 		}
 		a.mu.Unlock()
 	}
+}
+
+// leave ends all that watches services; they go on.
+func (a *apps) leave() {
+	a.run.Leave()
+	a.kinds.Leave()
 }
 
 // reload reads the declarations now.

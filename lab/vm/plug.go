@@ -6,8 +6,8 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
-	"github.com/g8os/g8os/lab/vm/qmp"
 )
 
 func nicID(n int) string  { return "nic" + strconv.Itoa(n) }

@@ -23,9 +23,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/kernel"
-	"github.com/g8os/g8os/lab/vm/qmp"
 	"github.com/g8os/g8os/lab/vm/template"
 )
 

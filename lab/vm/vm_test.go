@@ -11,10 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/accel"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/disk"
-	"github.com/g8os/g8os/lab/vm/qmp"
 )
 
 // bare is a machine with firmware and an empty stick: all of QEMU, no guest.

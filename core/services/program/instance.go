@@ -5,22 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/g8os/g8os/core/process"
 	"github.com/g8os/g8os/core/services/order"
+	"github.com/g8os/g8os/core/services/ready"
 )
-
-// askEvery is how often a service that starts is asked whether it is ready.
-const askEvery = 100 * time.Millisecond
 
 // instance is a program that runs.
 type instance struct {
@@ -70,97 +65,10 @@ func (i *instance) Stop() error {
 // Ready waits as the declaration says.
 func (i *instance) Ready(ctx context.Context) error {
 	defer i.close()
-	r := i.p.s.Ready
-	switch {
-	case r.AliveFor > 0:
-		select {
-		case <-time.After(r.AliveFor):
-			return nil
-		case <-i.Died():
-			return i.process.Err()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	case r.TCP != "":
-		return i.until(ctx, func(ctx context.Context) bool { return connects(ctx, r.TCP) })
-	case r.HTTP != "":
-		return i.until(ctx, func(ctx context.Context) bool { return responds(ctx, r.HTTP) })
-	case r.Output != "":
-		return i.said(ctx, regexp.MustCompile(r.Output)) // Parse has compiled it
-	case r.Notify:
+	if i.p.s.Ready.Notify {
 		return i.notified(ctx)
 	}
-	return nil
-}
-
-// until asks again and again.
-func (i *instance) until(ctx context.Context, ask func(context.Context) bool) error {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	for {
-		if ask(ctx) {
-			return nil
-		}
-		select {
-		case <-i.Died():
-			return i.process.Err()
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-func connects(ctx context.Context, address string) bool {
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp", address)
-	if err == nil {
-		c.Close()
-	}
-	return err == nil
-}
-
-func responds(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false
-	}
-	tr := &http.Transport{DisableKeepAlives: true}
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	return resp.StatusCode < http.StatusBadRequest
-}
-
-// errSaid ends the reading of a log.
-var errSaid = errors.New("said")
-
-// said waits for a line of output of this run.
-func (i *instance) said(ctx context.Context, what *regexp.Regexp) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case <-i.Died():
-			cancel(i.process.Err())
-		case <-ctx.Done():
-		}
-	}()
-	err := i.process.Lines(ctx, func(line []byte) error {
-		if what.Match(line) {
-			return errSaid
-		}
-		return nil
-	})
-	if errors.Is(err, errSaid) {
-		return nil
-	}
-	return errors.Join(err, context.Cause(ctx))
+	return ready.Wait(ctx, i.p.s.Ready, ready.Service{Died: i.Died(), Err: i.process.Err, Lines: i.process.Lines})
 }
 
 // listen opens the socket of sd_notify(3).

@@ -47,7 +47,7 @@ func (c *checker) wrong(key, wrong, expect string) {
 func (f *File) complete(r raw, sec *section) (Service, bool) {
 	c := &checker{file: f, sec: sec}
 	s := Service{
-		Name: sec.name, File: f.Path, Line: sec.line, Command: c.command(r.Command), Env: c.env(r.Env), User: r.User, Group: r.Group,
+		Name: sec.name, File: f.Path, Line: sec.line, Env: c.env(r.Env), User: r.User, Group: r.Group,
 		Dir: cmp.Or(r.Dir, "/"), After: r.After, Condition: r.Condition, Ready: c.ready(r.Ready), Limits: c.limits(r.Limits),
 		Oneshot: r.Oneshot, Every: time.Duration(r.Every), Cron: r.Cron.text, PrivateTmp: r.PrivateTmp,
 		Grace: cmp.Or(time.Duration(r.Stop.Grace), defaultGrace), LogSize: cmp.Or(int64(r.Log.Size), defaultLogSize), LogKeep: defaultLogKeep,
@@ -66,9 +66,7 @@ func (f *File) complete(r raw, sec *section) (Service, bool) {
 	c.repeats(&s, r)
 	c.stop(&s, r)
 	c.space(&s, r)
-	if r.Runtime != "" && r.Runtime != "process" {
-		c.wrong("runtime", fmt.Sprintf("is %.40q", r.Runtime), `"process"`)
-	}
+	c.runtime(&s, r)
 	return s, !c.bad
 }
 

@@ -38,6 +38,8 @@ type raw struct {
 	Cron       cronText          `toml:"cron"`
 	Log        rawLog            `toml:"log"`
 	Runtime    string            `toml:"runtime"`
+	Docker     rawDocker         `toml:"docker"`
+	KVM        rawKVM            `toml:"kvm"`
 }
 
 type (
@@ -71,6 +73,22 @@ type (
 		Device string `toml:"device"`
 		Read   size   `toml:"read"`
 		Write  size   `toml:"write"`
+	}
+	rawDocker struct {
+		Image   string   `toml:"image"`
+		Volumes []string `toml:"volumes"`
+		Network string   `toml:"network"`
+		Ports   []string `toml:"ports"`
+	}
+	rawKVM struct {
+		Disks  []string `toml:"disks"`
+		Kernel string   `toml:"kernel"`
+		Initrd string   `toml:"initrd"`
+		Append string   `toml:"append"`
+		CPUs   int      `toml:"cpus"`
+		Memory size     `toml:"memory"`
+		Accel  string   `toml:"accel"`
+		Args   []string `toml:"args"`
 	}
 	rawLog struct {
 		Size size `toml:"size"`

@@ -21,6 +21,14 @@
 //	ready     = { http = "http://127.0.0.1:8080/health", timeout = "30s" }
 //	limits    = { cpu = 1.5, memory = "512MiB", pids = 100 }
 //
+//	[service.cache]                 # a container
+//	runtime = "docker"
+//	docker  = { image = "redis:7", volumes = ["/state/redis:/data"], network = "host" } # command: else the image's
+//
+//	[service.router]                # a virtual machine: its serial port is its log
+//	runtime = "kvm"
+//	kvm     = { disks = ["/state/router.qcow2"], cpus = 2, memory = "512MiB", args = ["-nic", "tap,ifname=vm0,script=no"] }
+//
 //	[service.tidy]                  # oneshot = true: once at every boot
 //	command = "find /tmp -mtime +7 -delete"
 //	every   = "1h"                  # or cron = "30 4 * * *", in UTC
@@ -70,6 +78,42 @@ type Service struct {
 	Cron       string        // "": does not recur so
 	LogSize    int64         // bytes of one file
 	LogKeep    int           // files beside the present one
+
+	// Of other runtimes than programs; left out of what Version sees where they are not.
+	Runtime Runtime `json:",omitempty"`
+	Docker  Docker  `json:",omitzero"`
+	KVM     KVM     `json:",omitzero"`
+}
+
+// Runtime is what a service is made of.
+type Runtime string
+
+// The runtimes.
+const (
+	Process   Runtime = "" // a program of the machine
+	Container Runtime = "docker"
+	Guest     Runtime = "kvm"
+)
+
+// Docker says what container a service is. Its command is that of the image,
+// unless Command is given.
+type Docker struct {
+	Image   string
+	Volumes []string // HOST:CONTAINER[:ro]
+	Network string   // of docker's; empty: that of the machine
+	Ports   []string // [ADDRESS:]PORT:PORT[/udp], unless the network is that of the machine
+}
+
+// KVM says what virtual machine a service is.
+type KVM struct {
+	Disks  []string // files, raw or qcow2 by their name, or devices
+	Kernel string   // empty: the first disk boots
+	Initrd string
+	Append string
+	CPUs   int
+	Memory int64    // bytes
+	Accel  string   // kvm or tcg; empty: KVM where there is a /dev/kvm
+	Args   []string // more of QEMU's, such as a network card
 }
 
 // Ready says when a service is ready. Without any, it is as soon as it runs.

@@ -88,7 +88,7 @@ func TestMistakes(t *testing.T) {
 		{`namespaces = ["all"]`, `x.toml:4: service.bad.namespaces: has "all"; expected some of mount`},
 		{`log = { keep = -1 }`, `x.toml:4: service.bad.log.keep: is -1; expected 0 to 100`},
 		{`backoff = { min = "2m", max = "1m" }`, `x.toml:4: service.bad.backoff: min is more than max`},
-		{`runtime = "kvm"`, `x.toml:4: service.bad.runtime: is "kvm"`},
+		{`runtime = "lxc"`, `x.toml:4: service.bad.runtime: is "lxc"; expected "process", "docker" or "kvm"`},
 		{`command = []`, `x.toml:4: service.bad.command: `},
 		{"[service.bad.ready]\nnotify = true\nnotify = true", `x.toml:6: service.bad.ready.notify: `},
 	} {

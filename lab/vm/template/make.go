@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/g8os/g8os/core/guest"
+	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/kernel"
-	"github.com/g8os/g8os/lab/vm/qmp"
 	"github.com/g8os/g8os/lab/vm/transient"
 )
 
