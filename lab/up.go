@@ -130,13 +130,34 @@ func (l *Lab) buildNodes(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := l.power(ctx, l.nodes()); err != nil {
+	var namespaces []topology.Machine
+	var machines []*Node
+	for _, n := range l.Nodes() {
+		if isVM(n.plan) {
+			machines = append(machines, n)
+		} else {
+			namespaces = append(namespaces, n.plan)
+		}
+	}
+	if err := l.power(ctx, namespaces); err != nil {
 		return err
 	}
+	var g errgroup.Group
+	g.Go(func() error { return l.startNamespaces(ctx, namespaces) })
+	g.Go(func() error { return l.startMachines(ctx, machines) })
+	return g.Wait()
+}
+
+func (l *Lab) startNamespaces(ctx context.Context, all []topology.Machine) error {
 	if l.opt.Hold {
 		return nil
 	}
-	return l.startCores(ctx)
+	var g errgroup.Group
+	g.SetLimit(8)
+	for _, m := range all {
+		g.Go(func() error { return l.Node(m.Name).StartCore(ctx) })
+	}
+	return g.Wait()
 }
 
 // power gives power to those machines that have none: fork, note down, plug

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/g8os/g8os/lab/topology"
 )
 
 // A machine that is emulated wants a whole core until it is managed, and next to
@@ -25,34 +25,28 @@ const waveTurn = time.Minute
 // now and then, so that fewer would leave cores idle.
 func waveSize() int { return 2 * runtime.NumCPU() }
 
-// startCores lets g8os_core of every node go and returns when all of them run:
-// namespaces at once, virtual machines in waves.
-func (l *Lab) startCores(ctx context.Context) error {
-	var g errgroup.Group
-	g.SetLimit(8)
-	var machines []*Node
-	for _, n := range l.Nodes() {
-		if isVM(n.plan) {
-			machines = append(machines, n)
-			continue
-		}
-		g.Go(func() error { return n.StartCore(ctx) })
-	}
-	g.Go(func() error { return l.startInWaves(ctx, machines) })
-	return g.Wait()
-}
-
-// startInWaves lets machines go; it does not wait for the last wave to be managed.
-func (l *Lab) startInWaves(ctx context.Context, nodes []*Node) error {
+// startMachines gives power to virtual machines and lets them go, in waves; it
+// does not wait for the last wave to be managed. Power comes in waves too: a
+// machine that is put together takes seconds of a core before it waits at the gate.
+func (l *Lab) startMachines(ctx context.Context, nodes []*Node) error {
 	told := progress{of: len(nodes), say: l.opt.Progress}
-	return inWaves(ctx, nodes, waveSize(), func(ctx context.Context, n *Node) error { return n.StartCore(ctx) },
-		func(ctx context.Context, n *Node) {
-			limited, cancel := context.WithTimeout(ctx, waveTurn)
-			defer cancel()
-			if _, err := n.WaitManaged(limited); err == nil {
-				told.managed()
-			}
-		})
+	start := func(ctx context.Context, n *Node) error {
+		err := l.power(ctx, []topology.Machine{n.plan})
+		if err != nil || l.opt.Hold {
+			return err
+		}
+		return n.StartCore(ctx)
+	}
+	return inWaves(ctx, nodes, waveSize(), start, func(ctx context.Context, n *Node) {
+		if l.opt.Hold {
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, waveTurn)
+		defer cancel()
+		if _, err := n.WaitManaged(limited); err == nil {
+			told.managed()
+		}
+	})
 }
 
 // inWaves starts everything, size at a time: a place is free again when settle
