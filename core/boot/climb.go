@@ -34,8 +34,9 @@ func (m *Machine) foundPath(p Path, background bool) {
 	}
 	m.leaving = m.session
 	m.op = m.newID()
-	m.emit(Connect{ID: m.op, Path: p, Timeout: m.cfg.Timing.ConnectWait})
-	m.due = m.now.Add(m.cfg.Timing.ConnectWait + time.Second)
+	wait := m.within(m.cfg.Timing.ConnectWait)
+	m.emit(Connect{ID: m.op, Path: p, Timeout: wait})
+	m.due = m.now.Add(wait + time.Second)
 	m.crossing = &p
 }
 
@@ -50,7 +51,7 @@ func (m *Machine) climbPause(n int) time.Duration {
 // node was managed for a while: a session that is ended at once is no success.
 func (m *Machine) goTo(c climbState) {
 	if m.climb == climbManaged && m.now.Sub(m.managedAt) >= m.cfg.Timing.Standing {
-		m.climbs, m.proofs = 0, 0
+		m.climbs, m.proofs, m.late = 0, 0, 0
 	}
 	m.climb, m.op, m.due, m.failures = c, 0, time.Time{}, 0
 }
@@ -64,20 +65,20 @@ func (m *Machine) advanceClimb() bool {
 			m.startSearch(false)
 		}
 	case climbUnlocking:
-		m.attempt(func(id int) Effect {
-			return Unlock{ID: id, Path: m.path, Prove: m.prove, Timeout: m.cfg.Timing.UnlockWait}
+		m.attempt(func(id int, wait time.Duration) Effect {
+			return Unlock{ID: id, Path: m.path, Prove: m.prove, Timeout: wait}
 		}, m.cfg.Timing.UnlockWait)
 	case climbSecuring:
-		m.attempt(func(id int) Effect {
-			return Secure{ID: id, Path: m.path, Renew: m.renew, Timeout: m.cfg.Timing.SecureWait}
+		m.attempt(func(id int, wait time.Duration) Effect {
+			return Secure{ID: id, Path: m.path, Renew: m.renew, Timeout: wait}
 		}, m.cfg.Timing.SecureWait)
 	case climbOpening:
 		m.opening()
 	case climbMounting:
 		m.mounting()
 	case climbConnecting:
-		m.attempt(func(id int) Effect {
-			return Connect{ID: id, Path: m.path, Timeout: m.cfg.Timing.ConnectWait}
+		m.attempt(func(id int, wait time.Duration) Effect {
+			return Connect{ID: id, Path: m.path, Timeout: wait}
 		}, m.cfg.Timing.ConnectWait)
 	case climbManaged:
 		m.managed()
@@ -87,14 +88,15 @@ func (m *Machine) advanceClimb() bool {
 
 // attempt emits an effect when none is in flight and its time has come. An
 // answer that does not come is a failure like any other: no phase hangs.
-func (m *Machine) attempt(effect func(id int) Effect, within time.Duration) {
+func (m *Machine) attempt(effect func(id int, wait time.Duration) Effect, least time.Duration) {
 	switch {
 	case m.op == 0 && (m.due.IsZero() || m.reached(m.due)):
+		wait := m.within(least)
 		m.op = m.newID()
-		m.due = m.now.Add(within + time.Second)
-		m.emit(effect(m.op))
+		m.due = m.now.Add(wait + time.Second)
+		m.emit(effect(m.op, wait))
 	case m.op != 0 && m.reached(m.due):
-		m.failed(Failure{Kind: Unreachable, Err: fmt.Sprintf("no answer within %s", within)})
+		m.failed(Failure{Kind: Unreachable, Err: fmt.Sprintf("no answer within %s", m.within(least))})
 	}
 }
 
@@ -149,6 +151,9 @@ func (m *Machine) answers(c climbState, id int, f Failure) bool {
 // asked again here, visibly; a certificate that does not hold is replaced from
 // unlock on; what is broken on this node is tried again slowly.
 func (m *Machine) failed(f Failure) {
+	if f.Late {
+		m.wasLate(m.op)
+	}
 	m.retry(f)
 	switch f.Kind {
 	case Unreachable:

@@ -59,6 +59,7 @@ type (
 	Tried struct {
 		ID     int
 		Err    string
+		Late   bool // somebody was there, whose handshake did not end in time
 		Faults []string
 	}
 
@@ -106,6 +107,7 @@ type Failure struct {
 	Kind  FailureKind
 	Err   string
 	After time.Duration // the AC said when it wants to be asked again; 0: it did not
+	Late  bool          // somebody was there, whose handshake did not end in time
 }
 
 // FailureKind tags a failure with what the machine is to do.

@@ -56,6 +56,8 @@ type Machine struct {
 	prove    bool
 	proofs   int // asked for since a session stood last
 	climbs   int // begun since then
+	late     int // handshakes in a row that were, since then (late.go)
+	lateID   int // the last effect that had the deadline of before
 	renew    bool
 
 	session   int   // id of the established session; 0: none

@@ -57,7 +57,7 @@ func (m *Machine) configuring() searchState {
 		}
 	}
 	m.tryAll(m.standing())
-	return m.enter(searchConfigured, m.cfg.Timing.TryTimeout+time.Second)
+	return m.enter(searchConfigured, m.within(m.cfg.Timing.TryTimeout)+time.Second)
 }
 
 // anyCarrier says whether an interface that may be used has a carrier.

@@ -101,7 +101,7 @@ func (m *Machine) leasing() searchState {
 		return searchNext
 	case p.lessee.state == lesseeBound && p.settled() && p.applyErr == "":
 		m.tryAll(m.fromStop(p, WayDHCP))
-		return m.enter(searchLeased, m.cfg.Timing.TryTimeout+time.Second)
+		return m.enter(searchLeased, m.within(m.cfg.Timing.TryTimeout)+time.Second)
 	case m.reached(s.deadline):
 		m.fail("no lease on %s within %s", p.link.Name, m.leaseWait())
 		return searchNext
@@ -123,7 +123,7 @@ func (m *Machine) claiming() searchState {
 		return searchNext
 	case p.fallback.held() && p.settled() && p.applyErr == "":
 		m.tryAll(m.fromStop(p, WayFallback))
-		return m.enter(searchClaimed, m.cfg.Timing.TryTimeout+time.Second)
+		return m.enter(searchClaimed, m.within(m.cfg.Timing.TryTimeout)+time.Second)
 	case m.reached(s.deadline):
 		return searchNext
 	}

@@ -15,13 +15,16 @@ func (m *Machine) tryAll(paths []Path) {
 		}
 		t := try{id: m.newID(), path: p}
 		s.tries = append(s.tries, t)
-		m.emit(Try{ID: t.id, Path: p, Timeout: m.cfg.Timing.TryTimeout})
+		m.emit(Try{ID: t.id, Path: p, Timeout: m.within(m.cfg.Timing.TryTimeout)})
 	}
 }
 
 func (m *Machine) tried(e Tried) {
 	if m.search == nil {
 		return
+	}
+	if e.Late && !m.search.background {
+		m.wasLate(e.ID)
 	}
 	for _, tries := range [][]try{m.search.tries, m.search.again} {
 		for i := range tries {
@@ -69,7 +72,7 @@ func (m *Machine) askAgain() bool {
 		}
 		t := try{id: m.newID(), path: path}
 		s.again = append(s.again, t)
-		m.emit(Try{ID: t.id, Path: path, Timeout: m.cfg.Timing.TryTimeout})
+		m.emit(Try{ID: t.id, Path: path, Timeout: m.within(m.cfg.Timing.TryTimeout)})
 	}
 	return false
 }

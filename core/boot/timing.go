@@ -23,6 +23,8 @@ type Timing struct {
 	RestMin, RestMax time.Duration
 	// UnlockWait, SecureWait and ConnectWait bound one attempt each.
 	UnlockWait, SecureWait, ConnectWait time.Duration
+	// LateMax bounds what these and TryTimeout grow to where handshakes are late.
+	LateMax time.Duration
 	// RetryMin and RetryMax bound the pause between two attempts of a phase.
 	RetryMin, RetryMax time.Duration
 	// Standing is how long a session must have stood for the climb to have been
@@ -54,6 +56,7 @@ func DefaultTiming() Timing {
 		ClaimWait: 20 * time.Second,
 		RestMin:   500 * time.Millisecond, RestMax: 10 * time.Second,
 		UnlockWait: 20 * time.Second, SecureWait: 10 * time.Second, ConnectWait: 5 * time.Second,
+		LateMax:  20 * time.Second,
 		RetryMin: 500 * time.Millisecond, RetryMax: 15 * time.Second,
 		Standing:    15 * time.Second,
 		RefusedMax:  3 * time.Second,

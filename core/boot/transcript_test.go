@@ -59,6 +59,7 @@ func play(t *testing.T, script string) string {
 //	dhcp IFACE ADDRESS/BITS LEASE | nodhcp IFACE
 //	squat IFACE ADDRESS|all | nosquat …
 //	answer unlock|secure|connect ok|unreachable|refused|distrusted|broken|busy
+//	takes try|unlock|secure|connect DURATION   a handshake, or all of it
 //	cannot IFACE | can IFACE           be made
 //	disconnected KIND | volumelost     something ends
 //	renew                              the AC wants another certificate
@@ -110,6 +111,8 @@ func command(t *testing.T, w *world, f []string, body string) {
 		delete(w.squat, f[1]+" "+f[2])
 	case "answer":
 		w.answers[f[1]] = kind(t, f[2])
+	case "takes":
+		w.delay[f[1]] = duration(t, f[2])
 	case "cannot", "can":
 		w.cannot[f[1]] = f[0] == "cannot"
 	case "disconnected":

@@ -168,6 +168,11 @@ func (w *world) perform(e Effect) {
 		w.later(soon, SSHStarted{})
 	case Connect:
 		w.say("connect %d over %s %s from %s", e.ID, e.Path.Way, e.Path.Interface, e.Path.Address)
+		if w.took("connect") > e.Timeout {
+			w.say("connect is late after %s", e.Timeout)
+			w.later(e.Timeout, Connected{ID: e.ID, Failure: Failure{Kind: Unreachable, Err: "TLS: no answer in time", Late: true}})
+			return
+		}
 		w.later(w.took("connect"), Connected{ID: e.ID, Failure: w.answers["connect"]})
 		if w.ends != nil {
 			w.ends(e.ID)
@@ -220,8 +225,11 @@ func routes(rs []network.Route) []string {
 func (w *world) try(e Try) {
 	key := e.Path.Controller + " over " + e.Path.Interface
 	w.say("try %s from %s (%s)", key, e.Path.Address.Addr(), e.Path.Way)
-	if w.ac[key] {
-		w.later(5*time.Millisecond, Tried{ID: e.ID, Faults: w.faults})
+	if d := w.delay["try"]; w.ac[key] && d > e.Timeout {
+		w.say("try is late after %s", e.Timeout)
+		w.later(e.Timeout, Tried{ID: e.ID, Err: "TLS: no answer in time", Late: true})
+	} else if w.ac[key] {
+		w.later(max(5*time.Millisecond, d), Tried{ID: e.ID, Faults: w.faults})
 	} else {
 		w.later(e.Timeout, Tried{ID: e.ID, Err: "no answer"})
 	}

@@ -16,6 +16,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -63,7 +64,7 @@ func (f *Finder) Open(ctx context.Context, t Target, cert *tls.Certificate) (*Co
 	c.tls = tls.Client(c.wire, conf)
 	if err := c.tls.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", t.Controller, err)
+		return nil, fmt.Errorf("TLS with %s: %w", t.Controller, orLate(ctx, err))
 	}
 	c.http = newExchange(c.tls)
 	if doubtful {
@@ -148,7 +149,20 @@ func (f *Finder) Probe(ctx context.Context, t Target) (api.Hello, error) {
 		return api.Hello{}, err
 	}
 	defer c.Close()
-	return c.Hello(ctx)
+	hello, err := c.Hello(ctx)
+	return hello, orLate(ctx, err)
+}
+
+// ErrLate is wrapped when a server was there, and had not proved itself when
+// the time was over: it, or this machine, may have too much to do.
+var ErrLate = errors.New("no answer in time")
+
+// orLate says so of what a deadline has ended.
+func orLate(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLate, err)
 }
 
 // StatusError is an answer of an AC that is neither 200 nor a refusal.

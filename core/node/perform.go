@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
 	"github.com/g8os/g8os/core/durable"
+	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/managed"
 	"github.com/g8os/g8os/core/node/verdict"
 	"github.com/g8os/g8os/core/version"
@@ -54,7 +56,7 @@ func (n *Node) try(ctx context.Context, e boot.Try) boot.Tried {
 	}
 	hello, err := finder.Probe(ctx, target(e.Path))
 	if err != nil {
-		return boot.Tried{ID: e.ID, Err: err.Error()}
+		return boot.Tried{ID: e.ID, Err: err.Error(), Late: errors.Is(err, find.ErrLate)}
 	}
 	n.opt.Log.Info("an AC has proved itself", "ac", hello.AC, "grid", hello.Grid, "controller", e.Path.Controller,
 		"interface", e.Path.Interface, "way", e.Path.Way, "faults", hello.Faults)

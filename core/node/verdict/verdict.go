@@ -24,7 +24,7 @@ var ErrNoCA = errors.New("no CA is pinned")
 // not valid yet does not hold either: the shell has compared the clock before
 // it says so.
 func Of(err error) boot.Failure {
-	f := boot.Failure{Kind: boot.Unreachable, Err: err.Error()}
+	f := boot.Failure{Kind: boot.Unreachable, Err: err.Error(), Late: errors.Is(err, find.ErrLate)}
 	if busy, ok := errors.AsType[*find.StatusError](err); ok {
 		f.After = busy.After
 	}

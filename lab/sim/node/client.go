@@ -56,6 +56,9 @@ func (op *operation) dial(p boot.Path, cert []*x509.Certificate) (*client, error
 	k.end.Ended = func(err error) { k.received(err) }
 	k.end.Send(channel.Hello{Client: cert}, channel.HelloSize)
 	message, err := k.next()
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", find.ErrLate, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("TLS with %s: %w", p.Controller, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
+	"github.com/g8os/g8os/core/find"
 	"github.com/g8os/g8os/core/node/verdict"
 	"github.com/g8os/g8os/core/secure"
 	"github.com/g8os/g8os/core/unlock"
@@ -18,7 +19,7 @@ import (
 func (c *core) try(op *operation, e boot.Try) boot.Tried {
 	k, err := op.dial(e.Path, nil)
 	if err != nil {
-		return boot.Tried{ID: e.ID, Err: err.Error()}
+		return boot.Tried{ID: e.ID, Err: err.Error(), Late: errors.Is(err, find.ErrLate)}
 	}
 	hello, err := k.hello()
 	if err != nil {
