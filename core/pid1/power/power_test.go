@@ -26,7 +26,7 @@ func TestEveryStepIsDoneInOrder(t *testing.T) {
 	defer close(release)
 	plan := Plan()
 	for i := range plan {
-		if plan[i].Limit <= 0 || plan[i].Limit > 30*time.Second {
+		if plan[i].Limit <= 0 || plan[i].Limit > 45*time.Second { // a beat may be late by a minute
 			t.Errorf("%q may take %v", plan[i].Action, plan[i].Limit)
 		}
 		plan[i].Limit = time.Minute
