@@ -87,7 +87,7 @@ var _ = Describe("the services of a node", netns, notVM, func() {
 
 		By("two are declared, the one that needs the other first")
 		g.inside(ctx, "node", "sh", "-c", `mkdir -p /mnt/etc/services.d && printf %s "$0" >/mnt/etc/services.d/both.toml`,
-			"[service.web]\nafter = [\"db\"]\n"+diary("web")+"[service.db]\n"+diary("db"))
+			"[service.web]\nafter = [\"db\"]\n"+diary("web")+"[service.db]\nafter = [\"sshd\"]\n"+diary("db"))
 		g.done(ctx, "", "service", "reload", "node")
 		first := g.serves(ctx, "node", "web", "ready", in("ready"))
 		Expect(g.inside(ctx, "node", "cat", "/tmp/diary")).To(Equal("db begins\ndb is up\nweb begins\nweb is up\n"))

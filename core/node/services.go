@@ -21,6 +21,7 @@ import (
 	"github.com/g8os/g8os/core/services/kinds"
 	"github.com/g8os/g8os/core/services/order"
 	"github.com/g8os/g8os/core/services/program"
+	"github.com/g8os/g8os/core/services/spec"
 )
 
 // Where services are declared and what was stopped of them, in the private
@@ -30,6 +31,7 @@ const (
 	stoppedFile  = "services.stopped"
 	servicesRun  = "services"
 	failingPause = time.Second // between two looks at which services fail
+	sshdService  = "sshd"      // is g8os_core's own: others may come after it
 )
 
 // apps are the services that are declared in the volume. They begin when it is
@@ -48,7 +50,7 @@ type apps struct {
 
 func newApps(n *Node) *apps {
 	run := filepath.Join(n.opt.RunDir, servicesRun)
-	a := &apps{node: n, folder: declared.New(filepath.Join(n.opt.Mount, servicesDir), "sshd")}
+	a := &apps{node: n, folder: declared.New(filepath.Join(n.opt.Mount, servicesDir), sshdService)}
 	a.kinds = kinds.New(program.Where{RunDir: run, LogDir: n.opt.LogDir, Log: n.opt.Log}, docker.Socket)
 	a.run = services.New(services.Options{
 		RunDir: run, Desired: filepath.Join(n.opt.Mount, stoppedFile), Note: n.noteService, Log: n.opt.Log, Stray: a.kinds.Stray,
@@ -56,13 +58,16 @@ func newApps(n *Node) *apps {
 	return a
 }
 
-// EndServices ends the services that a g8os_core has left running that is no more.
-// It returns when they have ended, each within its grace.
+// EndServices ends the services that a g8os_core has left running that is no more,
+// containers among them. It returns when they have ended, each within its grace.
 func EndServices(runDir string, log *slog.Logger) {
 	dir := filepath.Join(runDir, servicesRun)
-	left := services.New(services.Options{RunDir: dir, Stray: kinds.New(program.Where{RunDir: dir, Log: log}, docker.Socket).Stray, Log: log})
+	all := kinds.New(program.Where{RunDir: dir, Log: log}, docker.Socket)
+	left := services.New(services.Options{RunDir: dir, Stray: all.Stray, Log: log})
 	left.Declare(nil)
 	left.Leave()
+	all.Prune(nil, nil)
+	all.Settle()
 }
 
 // noteService tells of a service that fails: the AC has it as soon as it can.
@@ -129,11 +134,22 @@ func (a *apps) read() error {
 	a.found = found
 	all := make([]services.Service, len(found.Services))
 	for i, s := range found.Services {
-		all[i] = services.Service{Service: s.Ordered(), File: s.File, Runtime: a.kinds.New(s)}
+		all[i] = a.service(s)
 	}
 	a.run.Declare(all, found.Names()...)
 	a.kinds.Prune(found.Services, found.Names())
 	return nil
+}
+
+// service is one as the supervisor takes it. What comes after sshd, which the boot
+// machine sees to, is started when that answers, and does not end with it.
+func (a *apps) service(s spec.Service) services.Service {
+	d := services.Service{Service: s.Ordered(), File: s.File, Runtime: a.kinds.New(s)}
+	if slices.Contains(d.After, sshdService) {
+		d.After = slices.DeleteFunc(slices.Clone(d.After), func(name string) bool { return name == sshdService })
+		d.Prepare = a.node.sshd.WaitReady
+	}
+	return d
 }
 
 // mounted tells whether there is a file system of its own at a path.

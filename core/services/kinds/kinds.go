@@ -126,6 +126,13 @@ func (k *Kinds) prune() {
 	}
 }
 
+// Settle returns when what Prune has begun is done, which takes no longer than
+// dockerd is given; then nothing watches any more.
+func (k *Kinds) Settle() {
+	k.pruning.Wait()
+	k.Leave()
+}
+
 // Leave ends all that watches; what runs goes on.
 func (k *Kinds) Leave() {
 	k.mu.Lock()
