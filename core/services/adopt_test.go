@@ -27,7 +27,7 @@ func killLeft(path string) {
 func TestAnotherCoreGoesOnWithThem(t *testing.T) {
 	p := newPlace(t)
 	text := `[service.web]
-command = "echo began; while read x < DIR/gate; do echo got $x; [ $x != end ] || exit 6; done"
+command = "echo began; while :; do read x < DIR/gate || continue; echo got $x; [ $x != end ] || exit 6; done"
 ready = { output = "began" }
 after = ["once"]
 backoff = { min = "1h", max = "1h" }
