@@ -24,7 +24,6 @@ var Pure = []string{
 	"core/network/conflict",
 	"core/network/lease",
 	"core/network/nettoml",
-	"core/pid1/services/order",
 	"core/problem",
 	"core/services/order",
 	"core/services/spec",

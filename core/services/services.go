@@ -236,6 +236,9 @@ func (s *Supervisor) Shutdown(ctx context.Context) error {
 	}
 }
 
+// Over is closed when all have ended after Shutdown.
+func (s *Supervisor) Over() <-chan struct{} { return s.over }
+
 // alive are the names of those that have not ended.
 func (s *Supervisor) alive() (names []string) {
 	for _, st := range s.States() {

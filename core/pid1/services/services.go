@@ -1,23 +1,26 @@
 // Package services runs what the tools layer brings: Open vSwitch and docker.
 //
 // It promises that they run once the layer is mounted and until Stop, each
-// started again when it ends (package order decides when), that what each
-// writes is in NAME.log beside the boot log, bounded, and that a service whose
-// program is not in the layer is left out. What runs, and how it is known to
-// be ready, is the table in tools.go. It is not for programs of the operator's.
+// started again when it ends, for ever, that what each writes is in NAME.log
+// beside the boot log, bounded, and that a service whose program is not in the
+// layer is left out. What runs, and how it is known to be ready, is the table in
+// tools.go; the supervisor is that of core/services. It is not for programs of the
+// operator's.
 package services
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/g8os/g8os/core/pid1/services/order"
-	"github.com/g8os/g8os/core/process"
+	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/services"
+	"github.com/g8os/g8os/core/services/order"
 )
 
 // Service is one program to keep running.
@@ -36,199 +39,127 @@ type Service struct {
 // Env is what services find: PID 1 has none.
 var Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
 
-// askEvery is how often a service that starts is asked whether it is ready.
-const askEvery = 100 * time.Millisecond
+// Pauses between runs of a service: they double. One that was ready for maxPause
+// begins the row anew.
+const (
+	minPause = time.Second
+	maxPause = time.Minute
+)
 
 // Options says where things are.
 type Options struct {
 	RunDir  string // pid files
 	LogDir  string
-	Changed func()            // Status has another answer; nil: nobody wants to know
+	Changed func()            // Status has another answer; nil: nobody wants to know. It must not call back
 	Ready   func(name string) // a service answers, also after it was started again; nil: as above
 	Log     *slog.Logger
 }
 
 // Group is some services. Its methods may be called from anywhere.
 type Group struct {
-	o      Options
-	all    map[string]Service
-	events chan order.Event
-	begun  chan struct{} // closed when Run has begun
-	done   chan struct{} // closed when all have ended
-	once   sync.Once
-
-	mu     sync.Mutex
-	status string
+	o     Options
+	run   *services.Supervisor
+	begun chan struct{} // closed when Run has begun
+	once  sync.Once
 }
 
 // New prepares the services; Run runs them.
 func New(o Options) *Group {
-	return &Group{o: o, all: map[string]Service{}, events: make(chan order.Event), begun: make(chan struct{}), done: make(chan struct{})}
+	g := &Group{o: o, begun: make(chan struct{})}
+	g.run = services.New(services.Options{Changed: o.Changed, Ready: g.answers, Log: o.Log})
+	return g
 }
 
-// Status says in one line how the services are; empty before Run.
-func (g *Group) Status() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.status
+func (g *Group) answers(name string) {
+	g.o.Log.Info("a service is ready", "service", name)
+	if g.o.Ready != nil {
+		g.o.Ready(name)
+	}
 }
 
 // Run runs the services until Stop or until ctx ends; it returns when all have
 // ended.
-func (g *Group) Run(ctx context.Context, services []Service) {
-	var plain []order.Service
-	for _, s := range services {
+func (g *Group) Run(ctx context.Context, all []Service) {
+	var there []Service
+	for _, s := range all {
 		if _, err := os.Stat(s.Path); err != nil {
 			g.o.Log.Warn("a service is left out: its program is not there", "service", s.Name, "error", err)
 			continue
 		}
-		g.all[s.Name] = s
-		plain = append(plain, order.Service{Name: s.Name, After: s.After, Limit: s.Limit})
+		there = append(there, s)
 	}
-	close(g.begun)
-	g.loop(ctx, order.New(plain))
+	declared := make([]services.Service, len(there))
+	for i, s := range there {
+		s.After = slices.DeleteFunc(slices.Clone(s.After), func(name string) bool {
+			return !slices.ContainsFunc(there, func(o Service) bool { return o.Name == name })
+		})
+		declared[i] = s.declared(g.o)
+	}
+	g.run.Declare(declared)
+	g.once.Do(func() { close(g.begun) })
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-ctx.Done():
+			_ = g.run.Shutdown(context.WithoutCancel(ctx)) // waits for all
+		case <-over:
+		}
+	}()
+	<-g.run.Over()
+}
+
+// declared is one as the supervisor takes it.
+func (s Service) declared(o Options) services.Service {
+	d := services.Service{
+		Service: order.Service{Name: s.Name, After: s.After, Limit: s.Limit, Restart: order.Always, MinPause: minPause, MaxPause: maxPause},
+		Runtime: tool{s, o},
+	}
+	if s.Prepare != nil {
+		d.Prepare = func(ctx context.Context) error {
+			if err := s.Prepare(ctx); err != nil {
+				return fmt.Errorf("prepare %s: %w", s.Name, err)
+			}
+			return nil
+		}
+	}
+	return d
 }
 
 // Stop ends the services in order, and returns when they have ended or ctx has.
 func (g *Group) Stop(ctx context.Context) error {
 	select {
 	case <-g.begun:
+		return g.run.Shutdown(ctx)
 	default:
 		return nil // never run
 	}
-	g.once.Do(func() { go g.send(order.Event{Kind: order.Stop}) })
-	select {
-	case <-g.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stop the services: %w: %s", ctx.Err(), g.Status())
-	}
 }
 
-func (g *Group) send(e order.Event) {
-	select {
-	case g.events <- e:
-	case <-g.done:
+// Status says in one line how the services are, and why one failed; empty before
+// Run.
+func (g *Group) Status() string {
+	var parts []string
+	for _, s := range g.run.States() {
+		parts = append(parts, status(s))
 	}
+	return strings.Join(parts, ", ")
 }
 
-func (g *Group) loop(ctx context.Context, m *order.Machine) {
-	defer close(g.done)
-	running := map[string]context.CancelFunc{}
-	start := time.Now()
-	event := order.Event{Kind: order.Began}
-	ended := ctx.Done()
-	for {
-		effects, next := m.Step(time.Since(start), event)
-		g.show(m.Status())
-		for _, e := range effects {
-			switch e.Kind {
-			case order.Start:
-				one, cancel := context.WithCancel(context.WithoutCancel(ctx))
-				running[e.Name] = cancel
-				go g.run(one, g.all[e.Name])
-			case order.End:
-				running[e.Name]()
-			case order.Done:
-				return
-			}
-		}
-		tick, stop := after(next, start)
-		select {
-		case event = <-g.events:
-		case <-tick:
-			event = order.Event{Kind: order.Tick}
-		case <-ended:
-			event, ended = order.Event{Kind: order.Stop}, nil
-		}
-		stop()
-		if event.Kind == order.Ended {
-			running[event.Name]()
-			delete(running, event.Name)
+func status(s api.ServiceState) string {
+	text, why := s.State, s.Why
+	switch order.Phase(s.State) {
+	case order.Stopped:
+		why = ""
+	case order.Resting:
+		text = "failed"
+	case order.Starting:
+		if why == "" && s.Last != nil { // again
+			why = s.Last.Why
 		}
 	}
-}
-
-// after ticks at a moment of the machine's time; zero: never.
-func after(next time.Duration, start time.Time) (<-chan time.Time, func()) {
-	if next == 0 {
-		return nil, func() {}
+	if why != "" {
+		text += " (" + why + ")"
 	}
-	t := time.NewTimer(next - time.Since(start))
-	return t.C, func() { t.Stop() }
-}
-
-func (g *Group) show(status string) {
-	g.mu.Lock()
-	changed := g.status != status
-	g.status = status
-	g.mu.Unlock()
-	if changed && g.o.Changed != nil {
-		g.o.Changed()
-	}
-}
-
-// run is one run of a service, from its preparation to its end.
-func (g *Group) run(ctx context.Context, s Service) {
-	why := "ended by itself"
-	if err := g.live(ctx, s); err != nil {
-		why = err.Error()
-		if ctx.Err() == nil {
-			g.o.Log.Warn("a service has ended", "service", s.Name, "error", err)
-		}
-	}
-	g.send(order.Event{Kind: order.Ended, Name: s.Name, Why: why})
-}
-
-func (g *Group) live(ctx context.Context, s Service) error {
-	if s.Prepare != nil {
-		limited, cancel := context.WithTimeout(ctx, s.Limit)
-		err := s.Prepare(limited)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("prepare %s: %w", s.Name, err)
-		}
-	}
-	env := s.Env
-	if len(env) == 0 {
-		env = Env
-	}
-	p, err := process.Start(process.Spec{Name: s.Name, Path: s.Path, Args: s.Args, Env: env, RunDir: g.o.RunDir, LogDir: g.o.LogDir, Grace: s.Grace, Log: g.o.Log})
-	if err != nil {
-		return err
-	}
-	if s.ready(ctx, p.Died()) {
-		g.o.Log.Info("a service is ready", "service", s.Name)
-		g.send(order.Event{Kind: order.Ready, Name: s.Name})
-		if g.o.Ready != nil {
-			g.o.Ready(s.Name)
-		}
-	}
-	select {
-	case <-p.Died():
-		return p.Err()
-	case <-ctx.Done():
-		return errors.Join(p.Stop(context.Background()), errors.New("ended on demand"))
-	}
-}
-
-// ready returns true as soon as the service answers, false when it never will.
-func (s Service) ready(ctx context.Context, died <-chan struct{}) bool {
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	for {
-		ask, cancel := context.WithTimeout(ctx, s.Limit)
-		err := s.Ready(ask)
-		cancel()
-		if err == nil {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-died:
-			return false
-		case <-tick.C:
-		}
-	}
+	return s.Name + " " + text
 }

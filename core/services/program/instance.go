@@ -15,6 +15,7 @@ import (
 	"github.com/g8os/g8os/core/process"
 	"github.com/g8os/g8os/core/services/order"
 	"github.com/g8os/g8os/core/services/ready"
+	"github.com/g8os/g8os/core/services/runtime"
 )
 
 // instance is a program that runs.
@@ -46,11 +47,7 @@ func (i *instance) PID() int {
 
 func (i *instance) Died() <-chan struct{} { return i.process.Died() }
 
-func (i *instance) Exit() order.Exit {
-	err := i.process.Err()
-	code := process.ExitCode(err)
-	return order.Exit{Known: code >= 0, Code: max(code, 0), Why: err.Error()}
-}
+func (i *instance) Exit() order.Exit { return runtime.ExitOf(i.process.Err()) }
 
 // Stop ends it: the signal to the group, and KILL to all that stay.
 func (i *instance) Stop() error {

@@ -1,5 +1,5 @@
 // Package runtime says what the supervisor needs of a thing that services are
-// made of: programs (package program), and one day containers and machines.
+// made of: programs (package program), containers (docker), virtual machines (kvm).
 //
 // It promises nothing by itself. What an implementation promises is that its
 // instances outlive g8os_core, and can be adopted by the next one.
@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/g8os/g8os/core/process"
 	"github.com/g8os/g8os/core/services/order"
 )
 
@@ -30,6 +31,12 @@ type Runtime interface {
 	LastExit() order.Exit
 	// Logs writes the last lines, and with follow those that come until ctx ends.
 	Logs(ctx context.Context, lines int, follow bool, write func(line []byte) error) error
+}
+
+// ExitOf says how a process ended, from the error of it (process.Process.Err).
+func ExitOf(err error) order.Exit {
+	code := process.ExitCode(err)
+	return order.Exit{Known: code >= 0, Code: max(code, 0), Why: err.Error()}
 }
 
 // Instance is a service that runs.
