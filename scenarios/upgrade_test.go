@@ -71,7 +71,7 @@ func (g *grid) runs(ctx context.Context, node, version string) {
 // script is a g8os_core that is none.
 func script(text string) []byte { return []byte("#!/bin/sh\n" + text + "\n") }
 
-var _ = Describe("an upgrade of g8os_core", netns, func() {
+var _ = Describe("an upgrade of g8os_core", netns, Label("not vm: "+sameText), func() {
 	It("has a node run the new one in the same process, sshd and volume as they were, and once more", func(ctx SpecContext) {
 		g := up(ctx, officeOnly)
 		g.managed(ctx)
@@ -155,7 +155,7 @@ var _ = Describe("an upgrade of g8os_core", netns, func() {
 	}, patience)
 })
 
-var _ = Describe("g8os_core restart", netns, func() {
+var _ = Describe("g8os_core restart", netns, Label("not vm: "+sameText), func() {
 	It("is the same process after it, managed again, and sshd goes on", func(ctx SpecContext) {
 		g := up(ctx, officeOnly)
 		g.managed(ctx)

@@ -185,19 +185,21 @@ func (l *Log) Remove(id string) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.removed { // by somebody else; what has its name now is another one
+		return nil
+	}
 	return l.remove(id, j)
 }
 
-// remove deletes a job's files; j.mu is held.
+// remove deletes a job's files; j.mu is held. The job is known until they are
+// gone: who makes it anew would write to files that are about to be deleted.
 func (l *Log) remove(id string, j *job) error {
 	l.mu.Lock()
 	parts := j.parts
-	j.parts, j.removed = nil, true
+	j.parts = nil
 	for _, p := range parts {
 		l.size -= p.size
 	}
-	delete(l.jobs, id)
-	l.order = slices.DeleteFunc(l.order, func(x string) bool { return x == id })
 	l.mu.Unlock()
 	var errs []error
 	for _, p := range parts {
@@ -205,5 +207,10 @@ func (l *Log) remove(id string, j *job) error {
 			errs = append(errs, err)
 		}
 	}
+	l.mu.Lock()
+	j.removed = true
+	delete(l.jobs, id)
+	l.order = slices.DeleteFunc(l.order, func(x string) bool { return x == id })
+	l.mu.Unlock()
 	return errors.Join(errs...)
 }
