@@ -46,17 +46,37 @@ func (d *Driver) Start(ctx context.Context, actor string, q api.UpgradeRequest) 
 		Prove: time.Duration(q.ProveMS) * time.Millisecond,
 	}
 	p.Release.Have = false
-	if err := d.prepare(ctx, p, steps); err != nil {
-		return api.Upgrade{}, err
-	}
-	if err := d.o.Book.Note(ctx, actor, "upgrade", "", fmt.Sprintf("%s: to %s, sha256 %.12s, %d nodes in %d steps", p.ID, r.Version, r.Sum, len(ids), n)); err != nil {
-		return api.Upgrade{}, err
-	}
-	if err := d.write(ctx, p, modified); err != nil {
+	what := fmt.Sprintf("to %s, sha256 %.12s, %d nodes in %d steps", r.Version, r.Sum, len(ids), n)
+	if err := d.commit(ctx, actor, what, p, steps, modified); err != nil {
 		return api.Upgrade{}, first(err)
 	}
 	d.soon()
 	return d.show(ctx, p)
+}
+
+// commit makes a plan the one, if that of the given revision still is.
+func (d *Driver) commit(ctx context.Context, actor, what string, p rollout.Plan, steps map[api.NodeID]int, modified int64) error {
+	// Listed before the plan is written, so that nobody who begins one after it is in it.
+	old, err := store.Keys(ctx, d.o.Store, keyNode)
+	if err != nil {
+		return err
+	}
+	if err := d.prepare(ctx, p, steps); err != nil {
+		return err
+	}
+	if err := d.o.Book.Note(ctx, actor, "upgrade", "", p.ID+": "+what); err != nil {
+		return err
+	}
+	err = d.write(ctx, p, modified)
+	if errors.Is(err, store.ErrConflict) { // any other error may come after the plan was written
+		old, _ = store.Keys(ctx, d.o.Store, under(p.ID))
+	} else if err != nil {
+		return err
+	}
+	if err := store.Remove(ctx, d.o.Store, old); err != nil {
+		d.o.Log.Warn("entries of other upgrades are left, the next one removes them", "error", err)
+	}
+	return err
 }
 
 func check(q api.UpgradeRequest) error {
@@ -73,24 +93,6 @@ func check(q api.UpgradeRequest) error {
 	} {
 		if c.bad {
 			return fmt.Errorf("%w: want %s", ErrInput, c.what)
-		}
-	}
-	return nil
-}
-
-// prepare writes the nodes of a plan: without it they mean nothing.
-func (d *Driver) prepare(ctx context.Context, p rollout.Plan, steps map[api.NodeID]int) error {
-	var ops []store.Op
-	for _, id := range slices.Sorted(maps.Keys(steps)) {
-		op, err := entryOp(id, rollout.Entry{ID: p.ID, Step: steps[id], State: api.UpgradeWaiting})
-		if err != nil {
-			return err
-		}
-		ops = append(ops, op)
-	}
-	for some := range slices.Chunk(ops, store.MaxOps) {
-		if _, err := d.o.Store.Txn(ctx, store.Txn{Then: some}); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -12,8 +12,8 @@
 //
 // Keys in the store:
 //
-//	upgrade/plan       rollout.Plan, the last one
-//	upgrade/node/ID    rollout.Entry, of that plan or an earlier one
+//	upgrade/plan            rollout.Plan, the last one
+//	upgrade/node/PLAN/ID    rollout.Entry
 package upgrade
 
 import (
@@ -40,11 +40,6 @@ var (
 	ErrRunning = errors.New("an upgrade is under way")
 	// ErrInput: what was asked cannot be done.
 	ErrInput = errors.New("the upgrade cannot be begun so")
-)
-
-const (
-	keyPlan = "upgrade/plan"
-	keyNode = "upgrade/node/"
 )
 
 // Book is what is asked of the registry.
@@ -249,63 +244,4 @@ func (d *Driver) fact(id api.NodeID) rollout.Fact {
 	f := d.o.Book.Fact(id)
 	here := d.o.Sessions.Online(id)
 	return rollout.Fact{Name: f.Name, Enrolled: f.State == api.NodeEnrolled, Here: here, Online: f.Online || here}
-}
-
-func (d *Driver) plan(ctx context.Context) (p rollout.Plan, modified int64, err error) {
-	kv, err := d.o.Store.Get(ctx, keyPlan)
-	if errors.Is(err, store.ErrNotFound) {
-		return p, 0, fmt.Errorf("%w: there has been none", ErrNone)
-	}
-	if err != nil {
-		return p, 0, err
-	}
-	if err := json.Unmarshal(kv.Value, &p); err != nil {
-		return p, 0, fmt.Errorf("%s: %w", keyPlan, err)
-	}
-	return p, kv.Modified, nil
-}
-
-func (d *Driver) entries(ctx context.Context, id string) (map[api.NodeID]rollout.Entry, error) {
-	all := map[api.NodeID]rollout.Entry{}
-	_, err := store.Each(ctx, d.o.Store, keyNode, func(kv store.KV) error {
-		var e rollout.Entry
-		if err := json.Unmarshal(kv.Value, &e); err != nil {
-			return fmt.Errorf("%s: %w", kv.Key, err)
-		}
-		if e.ID == id {
-			all[api.NodeID(kv.Key[len(keyNode):])] = e
-		}
-		return nil
-	})
-	return all, err
-}
-
-func (d *Driver) keep(ctx context.Context, id api.NodeID, e rollout.Entry) error {
-	op, err := entryOp(id, e)
-	if err != nil {
-		return err
-	}
-	_, err = d.o.Store.Txn(ctx, store.Txn{Then: []store.Op{op}})
-	return err
-}
-
-func entryOp(id api.NodeID, e rollout.Entry) (store.Op, error) {
-	value, err := json.Marshal(e)
-	return store.Put(keyNode+string(id), value), err
-}
-
-// write puts a plan into the store, if it is still as it was read.
-func (d *Driver) write(ctx context.Context, p rollout.Plan, modified int64) error {
-	value, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
-	_, err = d.o.Store.Txn(ctx, store.Txn{If: []store.Cond{{Key: keyPlan, Modified: modified}}, Then: []store.Op{store.Put(keyPlan, value)}})
-	return err
-}
-
-func samePlan(a, b rollout.Plan) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"a listing is paged, in order, and of one revision", paging},
 		{"keys alone can be listed", keysOnly},
 		{"all keys can be listed", allKeys},
+		{"more keys than fit a transaction or a page are written and removed", many},
 		{"a watch delivers every change once, in order", watchOrder},
 		{"a watch from the past delivers the past", watchPast},
 		{"a watch ends with its context", watchEnds},
@@ -57,6 +58,23 @@ func put(t *testing.T, ctx context.Context, s store.Store, key, value string) in
 		t.Fatalf("put %s: %v", key, err)
 	}
 	return rev
+}
+
+func many(t *testing.T, ctx context.Context, s store.Store) {
+	ops := []store.Op{store.Put("n", nil)}
+	for i := range store.DefaultPage + 1 {
+		ops = append(ops, store.Put(fmt.Sprintf("m/%04d", i), []byte("v")))
+	}
+	err := store.Write(ctx, s, ops)
+	keys, errKeys := store.Keys(ctx, s, "m/")
+	if err := errors.Join(err, errKeys); err != nil || len(keys) != len(ops)-1 || keys[7] != "m/0007" {
+		t.Fatalf("%d keys, want %d: %v", len(keys), len(ops)-1, err)
+	}
+	err = store.Remove(ctx, s, append(keys, "m/none"))
+	left, errKeys := store.Keys(ctx, s, "")
+	if err := errors.Join(err, errKeys); err != nil || fmt.Sprint(left) != "[n]" {
+		t.Errorf("left: %v, %v", left, err)
+	}
 }
 
 func allKeys(t *testing.T, ctx context.Context, s store.Store) {
