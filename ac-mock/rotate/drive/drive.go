@@ -12,10 +12,10 @@
 //
 // Keys in the store:
 //
-//	rotate/campaign/KIND   rotate.Campaign, the last one of the kind
-//	rotate/node/KIND/ID    rotate.Entry, of that campaign or an earlier one
-//	rotate/ac/NAME         rotate.AC
-//	rotate/master          the next master key, sealed under the one before
+//	rotate/campaign/KIND            rotate.Campaign, the last one of the kind
+//	rotate/node/KIND/CAMPAIGN/ID    rotate.Entry
+//	rotate/ac/NAME                  rotate.AC
+//	rotate/master                   the next master key, sealed under the one before
 package drive
 
 import (
@@ -229,17 +229,21 @@ func (d *Driver) acs(ctx context.Context) (all []rotate.AC, err error) {
 	return all, err
 }
 
+// under is where the nodes of a campaign are: two that are begun at once do not
+// share any, whichever of them becomes the one of its kind.
+func under(k api.RotateKind, campaign string) string {
+	return keyNode + string(k) + "/" + campaign + "/"
+}
+
 // entries reads the nodes of a campaign.
 func (d *Driver) entries(ctx context.Context, c rotate.Campaign) (map[api.NodeID]rotate.Entry, error) {
-	all, under := map[api.NodeID]rotate.Entry{}, keyNode+string(c.Kind)+"/"
+	all, under := map[api.NodeID]rotate.Entry{}, under(c.Kind, c.ID)
 	_, err := store.Each(ctx, d.o.Store, under, func(kv store.KV) error {
 		var e rotate.Entry
 		if err := json.Unmarshal(kv.Value, &e); err != nil {
 			return fmt.Errorf("%s: %w", kv.Key, err)
 		}
-		if e.ID == c.ID {
-			all[api.NodeID(strings.TrimPrefix(kv.Key, under))] = e
-		}
+		all[api.NodeID(strings.TrimPrefix(kv.Key, under))] = e
 		return nil
 	})
 	return all, err
@@ -266,14 +270,9 @@ func (d *Driver) begin(ctx context.Context, c rotate.Campaign, ids []api.NodeID)
 		if err != nil {
 			return err
 		}
-		ops = append(ops, store.Put(keyNode+string(c.Kind)+"/"+string(id), value))
+		ops = append(ops, store.Put(under(c.Kind, c.ID)+string(id), value))
 	}
-	for some := range slices.Chunk(ops, store.MaxOps) {
-		if _, err := d.o.Store.Txn(ctx, store.Txn{Then: some}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return store.Write(ctx, d.o.Store, ops)
 }
 
 // fact is what the book knows of a node, with whether it is here.

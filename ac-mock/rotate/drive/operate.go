@@ -44,23 +44,42 @@ func (d *Driver) Start(ctx context.Context, actor string, r api.RotateRequest) (
 		ID: fmt.Sprintf("%s-%s-%x", r.Kind, now.Format("20060102T150405"), random), Kind: r.Kind,
 		Started: now, By: actor, Stage: first, Staged: now, Overlap: time.Duration(r.OverlapMS) * time.Millisecond,
 	}
-	// The nodes come before the campaign: without it they mean nothing.
-	if err := d.begin(ctx, c, ids); err != nil {
-		return api.Rotation{}, fmt.Errorf("rotate %s: %w", r.Kind, err)
-	}
-	if open && r.Kind.OfNodes() {
-		if err := d.takeAlong(ctx, last.Campaign, c, ids); err != nil {
-			return api.Rotation{}, fmt.Errorf("rotate %s: %w", r.Kind, err)
-		}
-	}
-	if err := d.o.Book.Note(ctx, actor, "rotate", "", fmt.Sprintf("%s: %d nodes", c.ID, len(ids))); err != nil {
-		return api.Rotation{}, err
-	}
-	if err := d.write(ctx, c, last.modified); err != nil {
+	if err := d.commit(ctx, last, c, ids); err != nil {
 		return api.Rotation{}, d.changed(r.Kind, err)
 	}
 	d.soon()
 	return d.show(ctx, c)
+}
+
+// commit makes a campaign the one of its kind, if last still is. Its nodes come
+// before it: without it they mean nothing.
+func (d *Driver) commit(ctx context.Context, last held, c rotate.Campaign, ids []api.NodeID) error {
+	// Listed before the campaign is written, so that nobody who begins one after it is in it.
+	old, err := store.Keys(ctx, d.o.Store, keyNode+string(c.Kind)+"/")
+	if err != nil {
+		return err
+	}
+	if err := d.begin(ctx, c, ids); err != nil {
+		return err
+	}
+	if last.ID != "" && last.Done.IsZero() && c.Kind.OfNodes() {
+		if err := d.takeAlong(ctx, last.Campaign, c, ids); err != nil {
+			return err
+		}
+	}
+	if err := d.o.Book.Note(ctx, c.By, "rotate", "", fmt.Sprintf("%s: %d nodes", c.ID, len(ids))); err != nil {
+		return err
+	}
+	err = d.write(ctx, c, last.modified)
+	if errors.Is(err, store.ErrConflict) { // any other error may come after it was written
+		old, _ = store.Keys(ctx, d.o.Store, under(c.Kind, c.ID))
+	} else if err != nil {
+		return err
+	}
+	if err := store.Remove(ctx, d.o.Store, old); err != nil {
+		d.o.Log.Warn("entries of other rotations are left, the next one removes them", "kind", c.Kind, "err", err)
+	}
+	return err
 }
 
 // takeAlong makes the nodes that are not done in one campaign those of the next,

@@ -11,6 +11,7 @@ import (
 	"github.com/g8os/g8os/ac-mock/keyfile"
 	"github.com/g8os/g8os/ac-mock/registry"
 	"github.com/g8os/g8os/ac-mock/seal"
+	"github.com/g8os/g8os/ac-mock/store"
 	"github.com/g8os/g8os/core/api"
 )
 
@@ -230,4 +231,53 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return keyfile.Create(to, text)
+}
+
+// hooked is a book that says when it has noted something.
+type hooked struct {
+	Book
+	noted func()
+}
+
+func (h *hooked) Note(ctx context.Context, actor, action string, id api.NodeID, detail string) error {
+	h.noted()
+	return h.Book.Note(ctx, actor, action, id, detail)
+}
+
+// Whoever of two operators is first, his rotation has all its nodes: the other
+// one wrote down his own meanwhile.
+func TestOfTwoWhoStartAtOnceOneIsRefused(t *testing.T) {
+	g := newGrid(t, 6)
+	one, two := g.two()
+	ready, loser, won := make(chan bool), make(chan error), make(chan bool)
+	two.driver.o.Book = &hooked{two.registry, func() { close(ready); <-won }}
+	one.driver.o.Book = &hooked{one.registry, func() { // the first has prepared: so does the second, and waits
+		go func() {
+			_, err := two.driver.Start(t.Context(), admin, api.RotateRequest{Kind: api.RotateUnlock})
+			loser <- err
+		}()
+		<-ready
+	}}
+	r, err := one.driver.Start(t.Context(), admin, api.RotateRequest{Kind: api.RotateUnlock})
+	g.must(err)
+	close(won)
+	if err := <-loser; !errors.Is(err, ErrRunning) {
+		t.Errorf("the second: %v", err)
+	}
+	one.driver.o.Book, two.driver.o.Book = one.registry, two.registry
+	if len(r.Holders) != 6 {
+		t.Errorf("begun with %+v", r)
+	}
+	keys, err := store.Keys(t.Context(), g.store, keyNode)
+	g.must(err)
+	if len(keys) != 6 || slices.ContainsFunc(keys, func(k string) bool { return !strings.HasPrefix(k, under(r.Kind, r.ID)) }) {
+		t.Errorf("left in the store: %v", keys)
+	}
+	if !g.live(60, one, two) {
+		t.Error("not over")
+	}
+	if len(g.asked) != 6 {
+		t.Errorf("%d nodes were asked", len(g.asked))
+	}
+	g.good(g.ac("ac1"), g.ac("ac2"))
 }

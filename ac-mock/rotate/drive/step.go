@@ -135,7 +135,7 @@ func (d *Driver) keep(ctx context.Context, k api.RotateKind, id api.NodeID, e ro
 	if err != nil {
 		return err
 	}
-	_, err = d.o.Store.Txn(ctx, store.Txn{Then: []store.Op{store.Put(keyNode+string(k)+"/"+string(id), value)}})
+	_, err = d.o.Store.Txn(ctx, store.Txn{Then: []store.Op{store.Put(under(k, e.ID)+string(id), value)}})
 	return err
 }
 
