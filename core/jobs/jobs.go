@@ -36,8 +36,6 @@ type Options struct {
 	// After says how a builtin ended that ran when g8os_core did; known is false
 	// when nobody can tell. nil: nobody can.
 	After func(b api.Builtin, rebooted bool) (code int, err error, known bool)
-	// Group, if set, has programs in groups of their own.
-	Group Group
 	Log   *slog.Logger
 }
 
@@ -244,10 +242,10 @@ func (j *Jobs) Leave() {
 func (j *Jobs) finish() {
 	j.done.Wait()
 	j.mu.Lock()
-	s := j.spool
+	s, r := j.spool, j.runner
 	j.mu.Unlock()
 	if s != nil {
-		j.closed.Do(s.Close)
+		j.closed.Do(func() { s.Close(); r.Close() })
 	}
 }
 

@@ -33,11 +33,7 @@ func (j *Jobs) Open(key []byte) error {
 		s.Close()
 		return fmt.Errorf("jobs: %w", err)
 	}
-	o := run.Options{Dir: j.opt.RunDir, Env: j.opt.Env, Log: j.log}
-	if j.opt.Group != nil {
-		o.Enter, o.Kill = j.opt.Group.Enter, j.opt.Group.Kill
-	}
-	j.runner, j.spool = run.New(o), s
+	j.runner, j.spool = run.New(run.Options{Dir: j.opt.RunDir, Env: j.opt.Env, Log: j.log}), s
 	if kept.LastEvent == 0 { // numbers grow, also over a spool that was lost
 		kept.LastEvent = uint64(time.Now().UnixMilli())
 	}

@@ -65,6 +65,10 @@ func TestEnds(t *testing.T) {
 	}
 	j := opened(t, Options{RunDir: runs, Env: func() []string { return []string{"G8OS_NODE=n", "G8OS_GRID=g"} }})
 	big := strings.Repeat("0123456789abcdef", 200_000/16)
+	odd, closed := filepath.Join(t.TempDir(), "it's $HOME"), t.TempDir()
+	if err := errors.Join(os.Mkdir(odd, 0o755), os.Chmod(closed, 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	for i, c := range []struct {
 		name  string
 		req   api.ExecRequest
@@ -98,6 +102,15 @@ func TestEnds(t *testing.T) {
 		{"script by nothing", api.ExecRequest{Script: []byte("#!\n")}, api.JobError, 126, "", "names no program"},
 		{"script by what is not there", api.ExecRequest{Script: []byte("#!/no/such\n")}, api.JobError, 127, "", "was not found"},
 		{"environment", api.ExecRequest{Argv: []string{"sh", "-c", `echo "$HOME $G8OS_NODE $G8OS_GRID $A ${PATH:+path}"`}, Env: map[string]string{"A": "b c"}}, api.JobSuccess, 0, "/root n g b c path\n", ""},
+		{"variables of any name", api.ExecRequest{
+			Argv: []string{"printenv", "A-B", "IFS", "UID", "c", "g8os_t", "t", "w"},
+			Env:  map[string]string{"t": "1", "w": "it's", "c": "", "A-B": "$x", "UID": "7", "g8os_t": "1", "IFS": "o"},
+		}, api.JobSuccess, 0, "$x\no\n7\n\n1\n1\nit's\n", ""},
+		{"words as they are", api.ExecRequest{Argv: []string{"printf", "%s|", "", "a'b", "$(c)\n", "\xff", "--", "*"}}, api.JobSuccess, 0, "|a'b|$(c)\n|\xff|--|*|", ""},
+		{"a zero byte", api.ExecRequest{Argv: []string{"echo", "a\x00b"}}, api.JobError, 126, "", "zero byte"},
+		{"a folder with a quote", api.ExecRequest{Argv: []string{"pwd"}, Dir: odd}, api.JobSuccess, 0, odd + "\n", ""},
+		{"a folder that is closed to it", api.ExecRequest{Argv: []string{"pwd"}, Dir: closed, User: "nobody"}, api.JobError, 126, "", ""},
+		{"too long", api.ExecRequest{Argv: []string{"echo", strings.Repeat("x", 200_000)}}, api.JobError, 126, "", ""},
 		{"binary", sh(`printf '\000\377\n\200'`), api.JobSuccess, 0, "\x00\xff\n\x80", ""}, // T22
 		{"no name for a folder", sh("true"), api.JobError, 126, "", "no name"},
 		{"a daemon stays behind", sh("sleep 30 & echo $!"), api.JobSuccess, 0, "", ""}, // T17

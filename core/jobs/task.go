@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
@@ -12,12 +11,6 @@ import (
 	"github.com/g8os/g8os/core/jobs/run"
 	"github.com/g8os/g8os/core/jobs/spool"
 )
-
-// Group is what holds all processes of a program together: a cgroup.
-type Group interface {
-	Enter(job string, attr *syscall.SysProcAttr) // before it starts
-	Kill(job string) bool                        // false: there is none
-}
 
 // task is a job that runs.
 type task struct {

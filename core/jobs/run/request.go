@@ -47,46 +47,6 @@ type account struct {
 	credential *syscall.Credential // nil: as g8os_core does
 }
 
-// command makes the command of a request: the shim with the program as its
-// arguments.
-func (r *Runner) command(p *Process, req api.ExecRequest) (*exec.Cmd, error) {
-	if len(req.Argv) == 0 && len(req.Script) == 0 {
-		return nil, refuse(CodeNotRunnable, "the command is empty")
-	}
-	who, err := lookUp(req.User)
-	if err != nil {
-		return nil, err
-	}
-	env := r.environment(p.ID, req.Env, who)
-	dir := req.Dir
-	if dir == "" {
-		dir = "/"
-	}
-	if st, err := os.Stat(dir); err != nil || !st.IsDir() { // else the program would be blamed
-		return nil, refuse(CodeNotRunnable, "run %q in %s: there is no such folder", first(req), dir)
-	}
-	argv := req.Argv
-	if len(req.Script) > 0 {
-		if argv, err = p.script(req, who); err != nil {
-			return nil, err
-		}
-	}
-	program, err := find(argv[0], dir, env)
-	if err != nil {
-		return nil, err
-	}
-	argv = append([]string{program}, argv[1:]...)
-	if p.shim {
-		argv = append([]string{r.shell, "-c", shim, "job"}, argv...)
-	}
-	c := &exec.Cmd{Path: argv[0], Args: argv, Env: env, Dir: dir}
-	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: who.credential}
-	if r.opt.Enter != nil {
-		r.opt.Enter(p.ID, c.SysProcAttr)
-	}
-	return c, nil
-}
-
 func first(req api.ExecRequest) string {
 	if len(req.Script) > 0 {
 		return "the script"

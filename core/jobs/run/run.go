@@ -16,10 +16,13 @@
 //	       /gate     what the shim reads: "go", then "done"
 //	       /exit     what it writes: "run", then the exit code
 //	       /told     a byte when it has
-//	       /script   the program, if that came with the job
+//	       /program  what the shim runs, and with what: lines of shell
+//	       /0        what that reads
+//	       /script   the program itself, if that came with the job
 //
 // The shim waits at the gate before it starts the program, so that the program
-// runs only when it is known of; and after it has ended, with the pipes open, so
+// runs only when it is known of (it was started before there was a job, see
+// spares); and after it has ended, with the pipes open, so
 // that what is in them is not lost while nobody reads.
 package run
 
@@ -27,11 +30,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -52,17 +55,14 @@ type Options struct {
 	Dir   string          // of the jobs' folders; what is in it is gone after a reboot
 	Shell string          // of the shim; empty: /bin/sh
 	Env   func() []string // of every program, before what is its own; nil: nothing
-	// Enter, if set, puts a program into a group of its own before it runs, and
-	// Kill ends all that is in there; it says whether there is one. (cgroup v2)
-	Enter func(job string, attr *syscall.SysProcAttr)
-	Kill  func(job string) bool
 	Log   *slog.Logger
 }
 
 // Runner starts and adopts programs.
 type Runner struct {
-	opt   Options
-	shell string
+	opt    Options
+	shell  string
+	spares spares
 }
 
 // New returns a Runner. Without a shell programs run all the same, but end with
@@ -76,6 +76,7 @@ func New(o Options) *Runner {
 		o.Log.Warn("jobs do not outlive g8os_core here: there is no shell to run them under", "shell", r.shell, "error", err)
 		r.shell = ""
 	}
+	r.clearSpares()
 	return r
 }
 
@@ -109,73 +110,117 @@ type Process struct {
 	once  sync.Once
 }
 
-// Start starts the shim of a program, which waits for Go. The error is a
+// Start has a shim know of a program, which waits for Go. The error is a
 // *Refusal when the request is to blame.
 func (r *Runner) Start(id string, req api.ExecRequest, now time.Time) (*Process, error) {
-	if id == "" || id == "." || id == ".." || filepath.Base(id) != id {
+	if id == "" || strings.HasPrefix(id, ".") || filepath.Base(id) != id {
 		return nil, refuse(CodeNotRunnable, "job %q: this is no name for a folder", api.Shown(id, 64))
 	}
-	p := r.process(id)
-	p.Started, p.shim = now, r.shell != ""
-	if err := os.MkdirAll(r.opt.Dir, 0o711); err != nil {
-		return nil, fmt.Errorf("run job %s: %w", id, err)
-	}
-	if err := errors.Join(os.RemoveAll(p.dir), os.Mkdir(p.dir, 0o711)); err != nil {
-		return nil, fmt.Errorf("run job %s: %w", id, err)
-	}
-	err := r.start(p, req)
+	who, err := lookUp(req.User)
 	if err != nil {
-		p.closeFiles()
-		return nil, errors.Join(err, os.RemoveAll(p.dir))
+		return nil, err
+	}
+	p, err := r.take(who)
+	if err == nil {
+		err = p.become(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run job %s: %w", id, err)
+	}
+	p.Started = now
+	if err := p.charge(req, who); err != nil {
+		p.discard()
+		return nil, err
+	}
+	if p.shim {
+		go p.wait(func() { _ = p.cmd.Wait() })
 	}
 	return p, nil
 }
 
 func (r *Runner) process(id string) *Process {
 	return &Process{
-		ID: id, runner: r, dir: filepath.Join(r.opt.Dir, id),
+		ID: id, runner: r, dir: filepath.Join(r.opt.Dir, id), shim: r.shell != "",
 		ended: make(chan struct{}), gone: make(chan struct{}), left: make(chan struct{}),
 	}
 }
 
-func (r *Runner) start(p *Process, req api.ExecRequest) error {
-	c, err := r.command(p, req)
+// become makes the folder and the shim those of a job.
+func (p *Process) become(id string) error {
+	dir := filepath.Join(p.runner.opt.Dir, id)
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(p.dir, dir)); err != nil {
+		p.discard()
+		return err
+	}
+	p.ID, p.dir = id, dir
+	for _, s := range p.streams {
+		s.dir = dir
+	}
+	return nil
+}
+
+// charge tells the shim of the program.
+func (p *Process) charge(req api.ExecRequest, who account) error {
+	g, err := p.runner.program(p, req, who)
 	if err != nil {
 		return err
 	}
 	if req.TimeoutMS > 0 {
 		p.deadline = sinceBoot() + int64(milliseconds(req.TimeoutMS))
 	}
-	if err := p.makePipes(); err != nil {
+	if len(g.stdin) > 0 { // a file, not a pipe: a program that does not read it keeps nobody waiting
+		err = p.write(stdinFile, g.stdin, g.who)
+	}
+	if p.shim {
+		err = errors.Join(err, p.write(programFile, g.text(), g.who), p.writeNote())
+	} else if err == nil {
+		err = p.plain(g) // by Go: there is no gate to wait at
+	}
+	if err != nil {
 		return fmt.Errorf("run job %s: %w", p.ID, err)
 	}
-	files, err := p.handOver(c, req.Stdin)
+	return nil
+}
+
+// write writes a file for the program's user.
+func (p *Process) write(name string, text []byte, who account) error {
+	path := filepath.Join(p.dir, name)
+	if err := os.WriteFile(path, text, 0o600); err != nil || who.credential == nil {
+		return err
+	}
+	return os.Chown(path, int(who.credential.Uid), int(who.credential.Gid))
+}
+
+// plain makes the command of a program that has no shim.
+func (p *Process) plain(g program) error {
+	p.cmd = &exec.Cmd{Path: g.argv[0], Args: g.argv, Env: g.env, Dir: g.dir}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: g.who.credential}
+	if len(g.stdin) == 0 {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(p.dir, stdinFile))
+	p.cmd.Stdin = f
+	return err
+}
+
+// launch starts the command, with the job's files.
+func (p *Process) launch() error {
+	files, err := p.handOver(p.cmd)
+	if f, ok := p.cmd.Stdin.(*os.File); ok {
+		files = append(files, f)
+	}
 	defer closeAll(files)
 	if err != nil {
 		return fmt.Errorf("run job %s: %w", p.ID, err)
 	}
-	p.cmd = c
-	if !p.shim {
-		return nil // by Go: there is no gate to wait at
-	}
-	return p.launch()
-}
-
-func (p *Process) launch() error {
 	if err := p.cmd.Start(); err != nil {
 		return startRefusal(p.cmd, err)
 	}
-	id, err := process.Identify(p.cmd.Process.Pid)
-	if err == nil {
-		p.id = id
-		err = p.writeNote()
-	}
-	if err != nil {
+	if p.id, err = process.Identify(p.cmd.Process.Pid); err != nil {
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait()
 		return fmt.Errorf("run job %s: %w", p.ID, err)
 	}
-	go p.wait(func() { _ = p.cmd.Wait() })
 	return nil
 }
 
@@ -197,101 +242,11 @@ func (p *Process) Go() error {
 		_, err := p.gate.WriteString("go\n")
 		return err
 	}
-	return p.launch()
-}
-
-// Clear removes what is left of a job whose end is kept.
-func (r *Runner) Clear(id string) {
-	p := r.process(id)
-	if f, err := os.OpenFile(filepath.Join(p.dir, gatePipe), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-		_, _ = f.WriteString("done\n")
-		_ = f.Close()
-	}
-	_ = os.RemoveAll(p.dir)
-}
-
-// End stops a program that an earlier g8os_core has left, and clears away: there
-// is no next one.
-func (r *Runner) End(id string) error {
-	r.process(id).turnAway()
-	p, err := r.Adopt(id, [2]uint64{})
-	if err != nil {
+	if err := p.launch(); err != nil {
 		return err
 	}
-	p.stop()
-	_, err = p.gate.WriteString("done\n")
-	return errors.Join(err, p.release())
-}
-
-// ErrNeverStarted is wrapped by Adopt when a program was not started, and is not
-// going to be.
-var ErrNeverStarted = errors.New("it was not started")
-
-// Left lists the jobs whose folders an earlier g8os_core has left.
-func (r *Runner) Left() (ids []string) {
-	entries, _ := os.ReadDir(r.opt.Dir)
-	for _, e := range entries {
-		if e.IsDir() {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids
-}
-
-// Adopt takes over a program that an earlier g8os_core has started; read is how
-// much of its output was kept. The program may have ended. One that was never
-// to start, ErrNeverStarted, is cleared away.
-func (r *Runner) Adopt(id string, read [2]uint64) (*Process, error) {
-	p := r.process(id)
-	n, err := p.readNote()
-	if err != nil {
-		p.turnAway()
-		return nil, fmt.Errorf("adopt job %s: %w", id, errors.Join(err, os.RemoveAll(p.dir)))
-	}
-	p.shim, p.Started, p.deadline = true, n.Started, n.Deadline
-	p.id = process.ID{PID: n.PID, Start: n.Start}
-	if err := p.openPipes(read); err != nil {
-		p.closeFiles()
-		return nil, fmt.Errorf("adopt job %s: %w", id, err)
-	}
-	if !p.id.Alive() {
-		if !p.wasStarted() {
-			p.closeFiles()
-			return nil, errors.Join(fmt.Errorf("adopt job %s: %w", id, ErrNeverStarted), os.RemoveAll(p.dir))
-		}
-		close(p.gone)
-		close(p.ended)
-		return p, nil
-	}
-	if !p.wasStarted() {
-		if err := p.Go(); err != nil { // a second one does no harm
-			return nil, fmt.Errorf("adopt job %s: %w", id, err)
-		}
-	}
-	go p.wait(p.id.Wait)
-	return p, nil
-}
-
-func (p *Process) readNote() (n note, err error) {
-	text, err := os.ReadFile(filepath.Join(p.dir, "job"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return n, ErrNeverStarted
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &n)
-	}
-	if err == nil && (n.ID != p.ID || n.PID <= 1) {
-		err = fmt.Errorf("%s: not a note of this job", p.dir)
-	}
-	return n, err
-}
-
-// turnAway has a shim end that waits at the gate and is not known of.
-func (p *Process) turnAway() {
-	if f, err := os.OpenFile(filepath.Join(p.dir, gatePipe), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-		_, _ = f.WriteString("stop\n")
-		_ = f.Close()
-	}
+	go p.wait(func() { _ = p.cmd.Wait() })
+	return nil
 }
 
 // sinceBoot is CLOCK_BOOTTIME in ns: it goes on while no g8os_core runs.

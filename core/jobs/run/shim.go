@@ -12,32 +12,35 @@ import (
 	"time"
 )
 
-// shim runs a program and its arguments. It catches the signals that end its
-// group, so that it lives to write the exit code (a shell runs a trap only after
-// the command it waits for); the program has them as they were. One that comes
-// before the program has begun keeps it from beginning. A read that a signal
-// interrupts fails: a hundred of them are no pipe any more.
+// shim runs the program that the file program tells it of. It catches the
+// signals that end its group, so that it lives to write the exit code (a shell
+// runs a trap only after the command it waits for); the program has them as they
+// were. One that comes before the program has begun keeps it from beginning. A
+// read that a signal interrupts fails: a hundred of them are no pipe any more.
 //
 //	3 exit   4 told   5 6 the pipes, held open   7 gate   8 stderr
 //
 // The shell's own stderr is not the program's: it would say how that ended.
-const shim = `trap t=1 HUP INT QUIT TERM
+const shim = `trap g8os_t=1 HUP INT QUIT TERM
 exec 8>&2 2>/dev/null
-read w <&7
-[ "$w" = go ] || [ "$t" ] || exit 0
+read g8os_w <&7
+[ "$g8os_w" = go ] || [ "$g8os_t" ] || exit 0
 echo run >&3
-c=143
-[ "$t" ] || { (exec "$@" 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-); c=$?; }
-echo $c >&3
+g8os_c=143
+[ "$g8os_t" ] || { (. ./program && exec "$@" 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; exit 126); g8os_c=$?; }
+echo $g8os_c >&3
 echo >&4
-n=0
-until [ "$w" = done ] || [ $n -gt 100 ]; do read w <&7 || n=$((n+1)); done
+g8os_n=0
+until [ "$g8os_w" = done ] || [ $g8os_n -gt 100 ]; do read g8os_w <&7 || g8os_n=$((g8os_n+1)); done
+exec 5>&- 6>&-
 `
 
 const (
-	exitFile = "exit"
-	toldPipe = "told"
-	gatePipe = "gate"
+	exitFile    = "exit"
+	toldPipe    = "told"
+	gatePipe    = "gate"
+	stdinFile   = "0"
+	programFile = "program"
 )
 
 // makePipes makes a job's pipes, and opens the ends that are ours.
@@ -64,8 +67,9 @@ func (p *Process) openPipes(read [2]uint64) (err error) {
 	return err
 }
 
-// handOver gives a command its files. They are to be closed when it has begun.
-func (p *Process) handOver(c *exec.Cmd, stdin []byte) (files []*os.File, err error) {
+// handOver gives a command the job's files. They are to be closed when it has
+// begun.
+func (p *Process) handOver(c *exec.Cmd) (files []*os.File, err error) {
 	open := func(name string, flag int) *os.File {
 		if err != nil {
 			return nil
@@ -75,11 +79,6 @@ func (p *Process) handOver(c *exec.Cmd, stdin []byte) (files []*os.File, err err
 			files = append(files, f)
 		}
 		return f
-	}
-	if len(stdin) > 0 { // a file, not a pipe: a program that does not read it keeps nobody waiting
-		err = os.WriteFile(filepath.Join(p.dir, "0"), stdin, 0o600)
-		c.Stdin = open("0", os.O_RDONLY)
-		_ = os.Remove(filepath.Join(p.dir, "0"))
 	}
 	c.Stdout, c.Stderr = open("1", os.O_WRONLY), open("2", os.O_WRONLY)
 	if p.shim {

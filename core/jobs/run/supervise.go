@@ -59,6 +59,7 @@ func (p *Process) Run(ctx context.Context, sink Sink, keep func(code int, err er
 	}
 	keep(code, stopped)
 	if p.shim {
+		p.runner.refill()
 		_ = p.release()
 		return
 	}
@@ -163,9 +164,7 @@ func (p *Process) stop() {
 	select {
 	case <-p.ended:
 	case <-time.After(killGrace):
-		if p.runner.opt.Kill == nil || !p.runner.opt.Kill(p.ID) {
-			p.signal(syscall.SIGKILL)
-		}
+		p.signal(syscall.SIGKILL)
 		<-p.ended
 	}
 }

@@ -1,0 +1,101 @@
+package run
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// runs runs a job to its end, and returns its shim.
+func runs(t *testing.T, r *Runner, id string) int {
+	t.Helper()
+	p, err := r.Start(id, api.ExecRequest{Argv: []string{"true"}}, time.Now())
+	if err == nil {
+		err = p.Go()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, why := -1, error(nil)
+	p.Run(context.Background(), func(byte, uint64, []byte) bool { return true }, func(c int, err error) { code, why = c, err })
+	if code != 0 || why != nil {
+		t.Fatalf("job %s: code %d, %v", id, code, why)
+	}
+	return p.id.PID
+}
+
+// spare waits for the shim that is ahead of the next job.
+func spare(t *testing.T, r *Runner) *Process {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		r.spares.mu.Lock()
+		p := r.spares.ready
+		r.spares.mu.Unlock()
+		if p != nil {
+			return p
+		}
+	}
+	t.Fatal("no shim is made ahead of the next job")
+	return nil
+}
+
+func fresh(t *testing.T, dir string) *Runner {
+	r := New(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(r.Close)
+	return r
+}
+
+// A shim that was made ahead is that of the next job, unless it is dead by then.
+func TestSpare(t *testing.T) {
+	r := fresh(t, t.TempDir())
+	runs(t, r, "one")
+	ahead := spare(t, r).id
+	if pid := runs(t, r, "two"); pid != ahead.PID {
+		t.Errorf("process %d is the shim, and %d was ahead", pid, ahead.PID)
+	}
+	dead := spare(t, r)
+	if err := syscall.Kill(dead.id.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for dead.id.Alive() {
+		time.Sleep(time.Millisecond)
+	}
+	if pid := runs(t, r, "three"); pid == dead.id.PID {
+		t.Error("a dead shim ran a job")
+	}
+}
+
+// One that is ahead ends with its Runner, or with the next one after a crash; it
+// is no job to be adopted.
+func TestSpareIsLeft(t *testing.T) {
+	for name, end := range map[string]func(*Runner, string){
+		"ends":    func(r *Runner, _ string) { r.Close() },
+		"crashed": func(_ *Runner, dir string) { New(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}) },
+	} {
+		dir := t.TempDir()
+		r := fresh(t, dir)
+		runs(t, r, "one")
+		p := spare(t, r)
+		if left := r.Left(); len(left) > 0 {
+			t.Errorf("%s: %v are taken for jobs", name, left)
+		}
+		end(r, dir)
+		for deadline := time.Now().Add(10 * time.Second); p.id.Alive(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: process %d is left", name, p.id.PID)
+			}
+		}
+		if files, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(files) > 0 {
+			t.Errorf("%s: left are %v, %v", name, files, err)
+		}
+		if hidden, err := os.ReadDir(dir); err != nil || len(hidden) > 0 {
+			t.Errorf("%s: left are %v, %v", name, hidden, err)
+		}
+	}
+}
