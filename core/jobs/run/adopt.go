@@ -105,4 +105,3 @@ func (p *Process) turnAway() {
 		_ = f.Close()
 	}
 }
-

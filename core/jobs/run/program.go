@@ -85,4 +85,3 @@ func (r *Runner) program(p *Process, req api.ExecRequest, who account) (g progra
 	}
 	return g, nil
 }
-
