@@ -63,7 +63,7 @@ var left = []string{
 	"usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "usr/share/lintian/", "usr/share/bug/", "usr/share/doc-base/", "usr/share/bash-completion/", "usr/share/zsh/", "usr/share/fish/",
 	"usr/share/applications/", "usr/share/icons/", "usr/share/pixmaps/", "usr/share/menu/", "usr/share/gdb/", "usr/share/apport/", "usr/share/initramfs-tools/", "usr/share/gitweb/", "usr/share/perl5/", "usr/share/perl/", "usr/share/mc/help/mc.hlp.",
 	"usr/share/qemu/openbios", "usr/share/qemu/skiboot", "usr/share/qemu/s390", "usr/share/qemu/u-boot", "usr/share/qemu/palcode", "usr/share/qemu/hppa", "usr/share/qemu/opensbi", "usr/share/qemu/canyonlands",
-	"usr/lib/systemd/", "usr/lib/udev/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/lib/python3", "usr/share/python3", "usr/lib/modprobe.d/aliases", "usr/include/", "usr/lib/x86_64-linux-gnu/perl", "usr/lib/ipxe/",
+	"usr/lib/systemd/", "usr/lib/udev/", "usr/lib/tmpfiles.d/", "usr/lib/sysusers.d/", "usr/lib/python3", "usr/share/python3", "usr/lib/modprobe.d/aliases", "usr/include/", "usr/lib/x86_64-linux-gnu/perl",
 	"etc/apparmor.d/", "etc/apt/", "etc/bash_completion.d/", "etc/cron.", "etc/default/", "etc/dpkg/", "etc/update-motd.d/", "etc/issue", "etc/init.d/", "etc/init/", "etc/kernel/", "etc/logcheck/", "etc/logrotate.d/", "etc/pam.d/", "etc/rc", "etc/runit/", "etc/security/", "etc/sv/", "etc/systemd/", "etc/ufw/", "etc/udev/", "etc/ca-certificates/", "etc/init",
 	"usr/lib/x86_64-linux-gnu/gconv/", "usr/lib/x86_64-linux-gnu/tc/q_atm.so", "usr/sbin/xfs_scrub", "usr/bin/git-shell", "usr/sbin/invoke-rc.d", "usr/share/i18n/", "usr/share/polkit-1/",
 	"var/", "dev/", "proc/", "run/", "sys/", "boot/",
