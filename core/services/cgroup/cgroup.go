@@ -161,6 +161,18 @@ func (g *Group) populated() bool {
 	return err == nil && strings.Contains(string(raw), "populated 1")
 }
 
+// OutOfMemory tells whether something in it was killed for wanting more memory
+// than it may have.
+func (g *Group) OutOfMemory() bool {
+	raw, _ := os.ReadFile(filepath.Join(g.dir, "memory.events")) // gone, or without limits: no
+	for line := range strings.Lines(string(raw)) {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			return strings.TrimSpace(n) != "0"
+		}
+	}
+	return false
+}
+
 func killEach(procs string) {
 	raw, _ := os.ReadFile(procs) // gone: nothing to kill
 	for _, word := range strings.Fields(string(raw)) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ type instance struct {
 	process *process.Process
 	socket  *net.UnixConn // that it says on that it is ready; nil: it does not
 	once    sync.Once
+	memory  atomic.Bool // it was killed for wanting too much of it
 }
 
 func (i *instance) close() {
@@ -47,13 +49,22 @@ func (i *instance) PID() int {
 
 func (i *instance) Died() <-chan struct{} { return i.process.Died() }
 
-func (i *instance) Exit() order.Exit { return runtime.ExitOf(i.process.Err()) }
+func (i *instance) Exit() order.Exit {
+	x := runtime.ExitOf(i.process.Err())
+	if i.memory.Load() {
+		x.Why = i.p.tooMuch() + ": " + x.Why
+	}
+	return x
+}
 
 // Stop ends it: the signal to the group, and KILL to all that stay.
 func (i *instance) Stop() error {
 	defer i.close()
 	err := i.process.Stop(context.Background())
 	if g := i.p.group(); g != nil {
+		if g.OutOfMemory() { // with the group goes who knows
+			i.memory.Store(true)
+		}
 		err = errors.Join(err, g.Remove())
 	}
 	return err

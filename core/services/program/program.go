@@ -18,6 +18,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"github.com/g8os/g8os/core/process"
@@ -202,10 +203,21 @@ func (p *Program) Adopt() (runtime.Instance, error) {
 // LastExit says how the last one ended.
 func (p *Program) LastExit() order.Exit {
 	code, known := process.LastExit(p.process())
+	x := order.Exit{Known: known, Code: code, Why: process.CodeError{Code: code}.Error() + " while no g8os_core ran"}
 	if !known {
-		return order.Exit{Why: "ended while no g8os_core ran; its exit code is not known"}
+		x = order.Exit{Why: "ended while no g8os_core ran; its exit code is not known"}
 	}
-	return order.Exit{Known: true, Code: code, Why: process.CodeError{Code: code}.Error() + " while no g8os_core ran"}
+	if g := p.group(); g != nil && g.OutOfMemory() {
+		x.Why = p.tooMuch() + ": " + x.Why
+	}
+	return x
+}
+
+func (p *Program) tooMuch() string {
+	if p.s.Limits.Memory == 0 {
+		return "the machine was out of memory"
+	}
+	return "out of its memory, " + humanize.IBytes(uint64(p.s.Limits.Memory))
 }
 
 // Logs hands out what it wrote.
