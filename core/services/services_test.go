@@ -241,8 +241,13 @@ func TestWhatCannotBeStartedSaysWhy(t *testing.T) {
 		"command = \"true\"\ncondition = [\"/nowhere\"]": "condition is not met: stat /nowhere",
 	} {
 		s := newPlace(t).run("[service.x]\n" + decl + "\n")
-		if st := until(t, s, "x", is(order.Resting)); !strings.Contains(st.Why, says) {
+		unmet := strings.HasPrefix(says, "condition")
+		st := until(t, s, "x", is(map[bool]order.Phase{false: order.Resting, true: order.Unmet}[unmet]))
+		if !strings.Contains(st.Why, says) {
 			t.Errorf("%s: %s", decl, st.Why)
+		}
+		if lines, _ := s.Failing(); st.Failing() == unmet || (len(lines) == 0) != unmet { // who waits for a condition does not fail
+			t.Errorf("%s: %s, failing: %v", decl, st.State, lines)
 		}
 	}
 }

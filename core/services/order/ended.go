@@ -21,8 +21,9 @@ func (m *Machine) ended(now time.Time, s *service, x Exit) {
 	}
 	before := s.Last
 	if x.Unmet && !asked && !late && !again && m.may(s, nil) {
-		s.to(now, Resting, x.Why) // and tries again, without ado
+		s.to(now, Unmet, x.Why)
 		s.Next = now.Add(s.decl.MaxPause)
+		s.Starts = s.Starts[:max(0, len(s.Starts)-1)] // that was none
 		return
 	}
 	s.Last = &Result{Started: s.Began, Ended: now, Known: x.Known, Code: x.Code, Why: why}

@@ -12,7 +12,7 @@
 //	waits ──▶ starting ──▶ ready ──▶ ending ──▶ waits, stopped
 //	 ▲ │         │ (a oneshot, or one that recurs: running)
 //	 │ ▼         ▼
-//	blocked    resting (again after a pause), scheduled (at its time), done, failed
+//	blocked    resting, unmet (again after a pause), scheduled (at its time), done, failed
 package order
 
 import "time"
@@ -29,6 +29,7 @@ const (
 	Running   Phase = "running"   // the same for one that is meant to end
 	Ending    Phase = "ending"    // was told to end
 	Resting   Phase = "resting"   // has failed, and is started again after a pause
+	Unmet     Phase = "unmet"     // has not failed: a condition is not met, which is looked at again after a pause
 	Scheduled Phase = "scheduled" // recurs, and waits for its time
 	Done      Phase = "done"      // has done what it was for
 	Failed    Phase = "failed"    // and is left alone until told
@@ -149,7 +150,7 @@ type Memory struct {
 	Why      string        `json:"why,omitempty"`
 	Since    time.Time     `json:"since,omitzero"`
 	Began    time.Time     `json:"began,omitzero"` // of the run
-	Next     time.Time     `json:"next,omitzero"`  // resting, scheduled
+	Next     time.Time     `json:"next,omitzero"`  // resting, unmet, scheduled
 	Pause    time.Duration `json:"pause,omitempty"`
 	Starts   []time.Time   `json:"starts,omitempty"` // within the limit's time
 	Restarts int           `json:"restarts,omitempty"`

@@ -79,6 +79,9 @@ func event(t *testing.T, f []string) Event {
 		code, err := strconv.Atoi(f[2])
 		e.Exit = Exit{Known: err == nil, Code: code, Why: strings.Join(f[3:], " ")}
 	}
+	if e.Kind == "unmet" {
+		e.Kind, e.Exit = Ended, Exit{Why: strings.Join(f[2:], " "), Unmet: true}
+	}
 	if len(f) > 1 {
 		e.Name = f[1]
 	}

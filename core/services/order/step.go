@@ -12,10 +12,13 @@ func (s *service) to(now time.Time, p Phase, why string) {
 		s.Phase, s.Since = p, now
 	}
 	s.Why = why
-	if p != Resting && p != Scheduled {
+	if !p.pauses() {
 		s.Next = time.Time{}
 	}
 }
+
+// pauses tells of a service that is started at its Next.
+func (p Phase) pauses() bool { return p == Resting || p == Unmet || p == Scheduled }
 
 // endsByItself tells of a service that is not to run for ever.
 func (s *service) endsByItself() bool { return s.decl.Oneshot || s.decl.Recurs != nil }
@@ -72,16 +75,11 @@ func (m *Machine) kept(now time.Time, s *service) {
 	}
 }
 
-// still leads from waits, blocked and stopped, and from resting and scheduled
-// when it is time, to starting, running, blocked or waits.
+// still leads from waits, blocked and stopped, and from resting, unmet and
+// scheduled when it is time, to starting, running, blocked or waits.
 func (m *Machine) still(now time.Time, s *service) {
-	switch s.Phase {
-	case Done, Failed:
+	if s.Phase == Done || s.Phase == Failed || s.Phase.pauses() && now.Before(s.Next) {
 		return
-	case Resting, Scheduled:
-		if now.Before(s.Next) {
-			return
-		}
 	}
 	if why := m.obstacle(s); why != "" {
 		s.to(now, Blocked, why)
@@ -188,7 +186,7 @@ func (s *service) due() time.Time {
 	switch {
 	case s.Phase == Starting && s.decl.Limit > 0:
 		return s.Since.Add(s.decl.Limit)
-	case s.Phase == Resting || s.Phase == Scheduled:
+	case s.Phase.pauses():
 		return s.Next
 	}
 	return time.Time{}
