@@ -204,7 +204,7 @@ var _ = Describe("the tools layer", vm, notNetns, tools, func() {
 			awk '{ print ($3-$1)/1e6, $4-$2, $5 }'`), &used, &passed, &throttled)
 		ok(err)
 		AddReportEntry("processor time of a service that may have 0.2", fmt.Sprintf("%.2f s of %.2f s, throttled %v times", used, passed, throttled))
-		Expect(used/passed).To(BeNumerically("<", 0.3))
+		Expect(used / passed).To(BeNumerically("<", 0.3))
 		Expect(throttled).To(BeNumerically(">", 10))
 
 		By("memory, tasks and disk")
