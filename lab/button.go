@@ -16,11 +16,23 @@ func (n *Node) PressPower(ctx context.Context) error {
 	if n.plan.Fidelity != topology.Virtual {
 		return fmt.Errorf("power button of node %s: %w", n.Name(), ErrNoMachine)
 	}
-	v, m, err := vmBody{n}.vm()
+	v, _, err := vmBody{n}.vm()
 	if err != nil {
 		return err
 	}
 	err = n.fault(ctx, "fault", "power button", func() error { return v.Powerdown(ctx) })
+	if err != nil {
+		return err
+	}
+	return n.WaitOff(ctx)
+}
+
+// WaitOff returns once a node that is a machine has switched itself off.
+func (n *Node) WaitOff(ctx context.Context) error {
+	if n.plan.Fidelity != topology.Virtual {
+		return fmt.Errorf("power of node %s: %w", n.Name(), ErrNoMachine)
+	}
+	_, m, err := vmBody{n}.vm()
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,44 @@ var _ = Describe("a node that is to go down", netns, notVM, func() {
 	}, patience)
 })
 
+// kept is a diary on the state disk: it is there after the machine has gone.
+func kept(diary string) string { return strings.ReplaceAll(diary, "/tmp/", "/state/") }
+
+var _ = Describe("a machine that is told to go down", vm, notNetns, func() {
+	It("ends jobs and services in order before it goes, is managed again after a reboot, and off after a poweroff", func(ctx SpecContext) {
+		g := up(ctx, officeOnly)
+		g.works(ctx, "node")
+		Expect(g.declares(ctx, "node", "db", kept(diary("db")))).To(HaveField("Code", 0))
+		Expect(g.declares(ctx, "node", "web", "after = [\"db\"]\n"+kept(diary("web")))).To(HaveField("Code", 0))
+		const begun, ended = "db begins\ndb is up\nweb begins\nweb is up\n", "job ends\nweb ends\ndb ends\n"
+		for _, how := range []string{"reboot", "poweroff"} {
+			By(how)
+			g.serves(ctx, "node", "web", "ready", in("ready"))
+			job := strings.TrimSpace(g.typed(ctx, "exec", "-d", "--queue", "10m", "node", "--", "sh", "-c",
+				kept(`trap "echo job ends >>/tmp/diary; exit 0" TERM; while :; do sleep 1000 & wait; done`)))
+			Eventually(ctx, func() []string { return g.job(ctx, job).states() }).WithTimeout(contextTimeout(ctx)).Should(Equal([]string{"node running"}))
+			boot := g.boot(ctx, "node")
+			if how == "reboot" {
+				Expect(g.typed(ctx, "node", "reboot", "node", "--wait")).To(ContainSubstring("node: managed again after "))
+			} else {
+				Expect(g.typed(ctx, "node", "poweroff", "node")).To(ContainSubstring("power off, now"))
+				ok(g.Node("node").WaitOff(ctx))
+				Expect(g.console(g.Node("node"))).To(ContainSubstring("reboot: Power down"))
+				ok(g.Node("node").PowerCut(ctx)) // of what the lab has beside the machine
+				ok(g.Node("node").PowerOn(ctx))
+			}
+			g.works(ctx, "node")
+			Expect(g.boot(ctx, "node")).NotTo(Equal(boot))
+			Expect(g.ends(ctx, job).states()).To(Equal([]string{"node killed"}))
+			g.serves(ctx, "node", "web", "ready again", in("ready"))
+			Expect(g.inside(ctx, "node", "cat", "/state/diary")).To(Equal(begun + ended + begun))
+			Expect(g.inside(ctx, "node", "dmesg")).NotTo(ContainSubstring("recovery complete"), "the disk was unmounted")
+			g.inside(ctx, "node", "sh", "-c", "printf '"+strings.ReplaceAll(begun, "\n", `\n`)+"' >/state/diary")
+		}
+		Expect(g.inside(ctx, "node", "cat", "/var/log/g8os/boot.log.1")).To(ContainSubstring("=== ended: power off"))
+	}, patience)
+})
+
 var _ = Describe("an upgrade of a fleet", netns, notVM, func() {
 	It("halts at its canary when that takes the new one back; jobs and services go on throughout", func(ctx SpecContext) {
 		g := up(ctx, threeInOffice)
