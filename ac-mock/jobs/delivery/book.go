@@ -128,7 +128,7 @@ func (m *Machine) unfinished(id api.NodeID) []*run {
 	return all
 }
 
-// Tick ends what time has ended. elsewhere says whether a node has a session
+// Tick ends what time has ended, and gives turns on. elsewhere says whether a node has a session
 // with another AC: that one decides then.
 func (m *Machine) Tick(now time.Time, elsewhere func(api.NodeID) bool) []Effect {
 	var out []Effect
@@ -138,6 +138,7 @@ func (m *Machine) Tick(now time.Time, elsewhere func(api.NodeID) bool) []Effect 
 				out = append(out, m.overdue(r, now, elsewhere)...)
 			}
 		}
+		m.look(j, now, elsewhere)
 		out = append(out, m.ask(j, now)...)
 	}
 	return out
@@ -156,7 +157,7 @@ func (m *Machine) overdue(r *run, now time.Time, elsewhere func(api.NodeID) bool
 		return nil
 	case r.cancel:
 		return []Effect{m.decide(r, api.JobCancelled, "", now)}
-	case n.attached && r.hasTurn():
+	case n.attached && (r.hasTurn() || r.tried && r.ready): // also one whose turn was given on
 		return n.hand(r, now)
 	case r.tried:
 		return nil

@@ -16,7 +16,8 @@
 //     order of making; the node's own ledger makes that one start;
 //   - of one queue a node has one job at a time, in the order of making; at
 //     most MaxHanded of a node's are handed out at once; of a job with Parallel, so
-//     many nodes have a turn, over all ACs;
+//     many nodes have a turn, over all ACs; a node that goes away before it has
+//     begun loses it to the next, and has one again when it is back;
 //   - output is acknowledged when it is durable here, an exit when its result is
 //     in the store, and that is written after all output before it;
 //   - an end that an AC decided (expired, cancelled, refused, lost) gives way to

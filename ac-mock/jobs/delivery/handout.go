@@ -14,6 +14,7 @@ func (m *Machine) Attached(id api.NodeID, now time.Time) []Effect {
 	n.attached, n.handed = true, 0
 	var out []Effect
 	for _, r := range n.ready {
+		r.away = time.Time{}
 		if r.handed = false; r.began {
 			out = append(out, n.hand(r, now)...)
 		}
@@ -128,7 +129,7 @@ func (m *Machine) ask(j *job, now time.Time) []Effect {
 	}
 	var turns []api.NodeID
 	for _, r := range j.runs {
-		if j.turns[r.node] && r.result == nil {
+		if r.result == nil && (r.began || j.turns[r.node] && !r.givenOn(now)) {
 			turns = append(turns, r.node)
 		}
 	}
@@ -137,7 +138,7 @@ func (m *Machine) ask(j *job, now time.Time) []Effect {
 		if len(turns) >= j.spec.Request.Parallel {
 			break
 		}
-		if n := m.nodes[r.node]; r.result == nil && !j.turns[r.node] && r.ready && n.attached && m.mayBegin(r, now) {
+		if n := m.nodes[r.node]; r.result == nil && !j.turns[r.node] && !r.began && r.ready && n.attached && m.mayBegin(r, now) {
 			turns = append(turns, r.node)
 		}
 	}
@@ -148,15 +149,42 @@ func (m *Machine) ask(j *job, now time.Time) []Effect {
 	return []Effect{{Job: j.spec.ID, Turns: turns, Over: j.turned}}
 }
 
+// turnWait is how long a turn is kept for a node that went away and has not begun:
+// it may have, and says so if it is back by then.
+const turnWait = 30 * time.Second
+
+// givenOn says whether the turn of a run is another's as soon as one can begin.
+func (r *run) givenOn(now time.Time) bool {
+	return !r.away.IsZero() && now.Sub(r.away) >= turnWait && !r.began && !r.ending && r.exit == nil
+}
+
+// look notes since when those are away that have a turn.
+func (m *Machine) look(j *job, now time.Time, elsewhere func(api.NodeID) bool) {
+	for _, r := range j.runs {
+		if !j.turns[r.node] || r.result != nil || r.began {
+			continue
+		}
+		if m.nodes[r.node].attached || elsewhere(r.node) {
+			r.away = time.Time{}
+		} else if r.away.IsZero() {
+			r.away = now
+		}
+	}
+}
+
 // Turns tells which nodes of a job have a turn, and which revision said so.
 func (m *Machine) Turns(id string, nodes []api.NodeID, revision int64, now time.Time) []Effect {
 	j := m.jobs[id]
 	if j == nil || revision <= j.turned {
 		return nil
 	}
+	before := j.turns
 	j.turned, j.asking, j.turns = revision, false, map[api.NodeID]bool{}
 	for _, id := range nodes {
 		j.turns[id] = true
+		if r := j.byNode[id]; r != nil && !before[id] {
+			r.away = time.Time{} // whoever gave it saw the node
+		}
 	}
 	var out []Effect
 	for _, id := range nodes {

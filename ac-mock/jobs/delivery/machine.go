@@ -57,6 +57,7 @@ type run struct {
 	ending bool       // a result is being written
 	cancel bool
 	since  time.Time // when the node was told to cancel
+	away   time.Time // since when it is that has a turn and has not begun; zero: it is not
 }
 
 // node is one with jobs, or with a session.
