@@ -43,7 +43,7 @@ func Retire(r Record) (_ Record, drop []uint32) {
 	r.Retired = r.Retired[max(0, len(r.Retired)-keepRetired):]
 	drop, r.Generations, r.Confirmed = r.Generations, nil, 0
 	r.State, r.Reason, r.Held, r.Offered, r.Boots, r.Roles = api.NodeRetired, "", "", nil, nil, nil
-	r.Grace = api.Grace{}
+	r.Grace, r.Drained = api.Grace{}, nil
 	return r, drop
 }
 

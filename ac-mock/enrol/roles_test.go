@@ -47,10 +47,11 @@ func TestChangeRoles(t *testing.T) {
 	}
 }
 
-// Who comes back after it was retired is a new machine: nobody gave it work.
+// Who comes back after it was retired is a new machine: nobody gave it work, or
+// said that it is to do none.
 func TestRetiredHasNoRoles(t *testing.T) {
-	r, _ := Retire(Record{ID: "020000000001", State: api.NodeEnrolled, Roles: []string{"web"}})
-	if len(r.Roles) > 0 {
-		t.Errorf("it still is for %q", r.Roles)
+	r, _ := Retire(Record{ID: "020000000001", State: api.NodeEnrolled, Roles: []string{"web"}, Drained: &Shown{By: "ann"}})
+	if len(r.Roles) > 0 || r.Drained != nil {
+		t.Errorf("it still is for %q, and drained: %v", r.Roles, r.Drained)
 	}
 }

@@ -63,8 +63,10 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	must(t, err)
 	kept, err := output.Open(output.Options{Dir: filepath.Join(dir, "output")})
 	must(t, err)
+	var registry Registry
 	r.jobs, err = jobs.Open(t.Context(), jobs.Options{
 		Store: st, Output: kept, AC: "ac1", Entry: r.book.entry, Noted: func() {}, Name: func(id api.NodeID) string { return "host-" + string(id) }, Log: log,
+		Drained: func(id api.NodeID) bool { return registry.TakesJobs(id) != nil },
 	})
 	must(t, err)
 	o := Options{
@@ -75,6 +77,7 @@ func newRig(t testing.TB, change func(*Options)) *rig {
 	if change != nil {
 		change(&o)
 	}
+	registry = o.Registry
 	r.srv = New(o)
 	l, err := Listen(t.Context(), "127.0.0.1:0", false)
 	must(t, err)
