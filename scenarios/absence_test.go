@@ -107,7 +107,7 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 		ok(g.AC("ac1").Resume(ctx))
 		g.backSoon(ctx, "node")
 		var ended error
-		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(&ended))
+		Eventually(ctx, done).WithTimeout(stepTimeout()).Should(Receive(&ended))
 		ok(ended)
 		Expect(out.String()).To(Equal(upTo(lines)))
 		ok(ssh.Wait())
@@ -121,18 +121,18 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 		_, done := g.begin(ctx, "node", "count", job...)
 		g.logged(ctx, g.Node("node"), "job=count")
 		ok(g.AC("ac1").Kill(ctx))
-		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(HaveOccurred()))
+		Eventually(ctx, done).WithTimeout(stepTimeout()).Should(Receive(HaveOccurred()))
 		ok(g.AC("ac1").Start(ctx))
 		g.backSoon(ctx, "node")
 
 		By("asked for again, it is the same job; another command cannot have its id")
 		_, done = g.begin(ctx, "node", "count", "echo", "not this one")
-		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(MatchError(ContainSubstring("taken by another request"))))
+		Eventually(ctx, done).WithTimeout(stepTimeout()).Should(Receive(MatchError(ContainSubstring("taken by another request"))))
 		out, done := g.begin(ctx, "node", "count", job...)
 		g.logged(ctx, g.Node("node"), `"job handed out again" job=count it_is=running`)
 		g.inside(ctx, "node", "touch", "/run/go-on")
 		var ended error
-		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(&ended))
+		Eventually(ctx, done).WithTimeout(stepTimeout()).Should(Receive(&ended))
 		ok(ended)
 		Expect(out.String()).To(Equal("ended\n"))
 		Expect(g.inside(ctx, "node", "cat", "/run/runs")).To(Equal("run\n"))
@@ -160,7 +160,7 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 					}
 				}
 				return len(seen) > had || managed == 6, errors.Join(err, nodesErr)
-			}).WithTimeout(contextTimeout(ctx)).WithPolling(20 * time.Millisecond).Should(BeTrue())
+			}).WithTimeout(stepTimeout()).WithPolling(20 * time.Millisecond).Should(BeTrue())
 			told, err := ac.Nodes(ctx)
 			ok(err)
 			ok(ac.Kill(ctx))

@@ -165,7 +165,7 @@ var _ = Describe("three ACs", Label("acs"), netns, notVM, func() {
 			r, err := g.Node("isolated-1").Exec(ctx, "cat", "/run/runs")
 			return r.Stdout, err
 		}).
-			WithTimeout(contextTimeout(ctx)).Should(ContainSubstring("run"))
+			WithTimeout(stepTimeout()).Should(ContainSubstring("run"))
 		g.done(ctx, "", "token", "create", "--for", "10m")
 		tokens := g.done(ctx, "", "token", "list", "-o", "json")
 

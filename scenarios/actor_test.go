@@ -43,7 +43,7 @@ func (p *party) says(ctx context.Context, kind string, with event) event {
 			}
 		}
 		return false
-	}).WithContext(ctx).WithTimeout(contextTimeout(ctx)).Should(BeTrue(), "%s says %s %v", p.LogPath(), kind, with)
+	}).WithContext(ctx).WithTimeout(stepTimeout()).Should(BeTrue(), "%s says %s %v", p.LogPath(), kind, with)
 	return found
 }
 

@@ -48,7 +48,7 @@ func (g *grid) healed(ctx context.Context, node, before string) {
 			return before
 		}
 		return c.SerialNumber.String()
-	}).WithTimeout(contextTimeout(ctx)).ShouldNot(Equal(before))
+	}).WithTimeout(stepTimeout()).ShouldNot(Equal(before))
 	g.works(ctx, node)
 	_, err := tls.X509KeyPair([]byte(g.inside(ctx, node, "cat", "/mnt/etc/ssl/client.crt")), []byte(g.inside(ctx, node, "cat", "/mnt/etc/ssl/client.key")))
 	ok(err)
@@ -69,7 +69,7 @@ func (g *grid) works(ctx context.Context, node string) {
 	g.reaches(ctx, node, "managed", func(s lab.Status) bool { return s.Phase == "managed" && s.WaitsFor == "" })
 	Eventually(ctx, func() (lab.Result, error) {
 		return g.AC("ac1").Exec(ctx, g.Node(node), "echo", "works")
-	}).WithTimeout(contextTimeout(ctx)).Should(Equal(lab.Result{Stdout: "works\n"}))
+	}).WithTimeout(stepTimeout()).Should(Equal(lab.Result{Stdout: "works\n"}))
 }
 
 // shortLived issues certificates for so short that they run out within a spec.
@@ -103,7 +103,7 @@ var _ = Describe("a client certificate that does not hold", netns, vm, func() {
 		By("off, until it has run out")
 		ok(g.Node("node").PowerCut(ctx))
 		held := g.record(ctx, "node", HaveField("CertificateExpires", Not(BeNil())))
-		Eventually(ctx, timeNow).WithTimeout(contextTimeout(ctx)).Should(BeTemporally(">", *held.CertificateExpires))
+		Eventually(ctx, timeNow).WithTimeout(stepTimeout()).Should(BeTemporally(">", *held.CertificateExpires))
 		ok(g.Node("node").PowerOn(ctx))
 		g.works(ctx, "node")
 		g.record(ctx, "node", HaveField("CertificateExpires", HaveValue(BeTemporally(">", *held.CertificateExpires))))

@@ -112,7 +112,7 @@ var _ = Describe("a channel to a node", Label("channel"), netns, notVM, func() {
 		Expect(g.inside(ctx, "node", "ls", "-A", "/tmp/cut")).To(HavePrefix(".g8os-"))
 		ok(cut.Process.Kill())
 		_ = cut.Wait()
-		Eventually(func() string { return g.inside(ctx, "node", "ls", "-A", "/tmp/cut") }, contextTimeout(ctx), 100*time.Millisecond).Should(BeEmpty())
+		Eventually(func() string { return g.inside(ctx, "node", "ls", "-A", "/tmp/cut") }, stepTimeout(), 100*time.Millisecond).Should(BeEmpty())
 		g.audited(ctx, "node", "channel", "granted", "closed: put: /tmp/cut/file")
 	}, patience)
 
@@ -154,7 +154,7 @@ var _ = Describe("a channel to a node", Label("channel"), netns, notVM, func() {
 		Expect(held.ProcessState.ExitCode()).To(Equal(255))
 		Eventually(func() string {
 			return g.inside(ctx, "node", "sh", "-c", "kill -0 "+strings.TrimSpace(pid)+" 2>/dev/null || echo gone")
-		}, contextTimeout(ctx), 100*time.Millisecond).Should(Equal("gone\n"))
+		}, stepTimeout(), 100*time.Millisecond).Should(Equal("gone\n"))
 	}, patience)
 
 	It("forwards ports to a node, and to what it can reach", func(ctx SpecContext) {

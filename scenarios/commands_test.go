@@ -92,7 +92,7 @@ func (j shownJob) states() (all []string) {
 // ends waits until a job is over.
 func (g *grid) ends(ctx context.Context, id string) (j shownJob) {
 	GinkgoHelper()
-	Eventually(ctx, func() *time.Time { j = g.job(ctx, id); return j.Ended }).WithTimeout(contextTimeout(ctx)).ShouldNot(BeNil())
+	Eventually(ctx, func() *time.Time { j = g.job(ctx, id); return j.Ended }).WithTimeout(stepTimeout()).ShouldNot(BeNil())
 	return j
 }
 
@@ -142,7 +142,7 @@ var _ = Describe("commands for many nodes", netns, notVM, func() {
 		g := up(ctx, threeInOffice)
 		g.managed(ctx)
 		ok(g.Node("three").PowerCut(ctx))
-		Eventually(ctx, func() string { return g.typed(ctx, "nodes") }).WithTimeout(contextTimeout(ctx)).Should(MatchRegexp(`three .* offline`))
+		Eventually(ctx, func() string { return g.typed(ctx, "nodes") }).WithTimeout(stepTimeout()).Should(MatchRegexp(`three .* offline`))
 
 		out, errs, code := g.g8os(ctx, "exec", "--all", "--", "hostname")
 		Expect(code).To(Equal(1), errs)
@@ -150,14 +150,14 @@ var _ = Describe("commands for many nodes", netns, notVM, func() {
 		Expect(errs).To(ContainSubstring("of 3 nodes 2 succeeded, 1 not reached"))
 
 		waits := strings.TrimSpace(g.typed(ctx, "exec", "-d", "--all", "--queue", "10m", "--", "sh", "-c", "echo turn of $(hostname)"))
-		Eventually(ctx, func() []string { return g.job(ctx, waits).states() }).WithTimeout(contextTimeout(ctx)).Should(Equal([]string{"one success", "three queued", "two success"}))
+		Eventually(ctx, func() []string { return g.job(ctx, waits).states() }).WithTimeout(stepTimeout()).Should(Equal([]string{"one success", "three queued", "two success"}))
 		ok(g.Node("three").PowerOn(ctx))
 		Expect(g.ends(ctx, waits).states()).To(Equal([]string{"one success", "three success", "two success"}))
 		Expect(g.typed(ctx, "job", "logs", waits)).To(ContainSubstring("three | turn of three\n"))
 
 		By("a job is cancelled")
 		long := strings.TrimSpace(g.typed(ctx, "exec", "-d", "one", "--", "sleep", "1000"))
-		Eventually(ctx, func() []string { return g.job(ctx, long).states() }).WithTimeout(contextTimeout(ctx)).Should(Equal([]string{"one running"}))
+		Eventually(ctx, func() []string { return g.job(ctx, long).states() }).WithTimeout(stepTimeout()).Should(Equal([]string{"one running"}))
 		g.typed(ctx, "job", "cancel", long)
 		Expect(g.ends(ctx, long).states()).To(Equal([]string{"one killed"}))
 
@@ -173,7 +173,7 @@ var _ = Describe("commands for many nodes", netns, notVM, func() {
 		_ = cmd.Wait()
 		Expect(lab.ExitCode(cmd.ProcessState)).To(Equal(130))
 		for _, n := range g.Nodes() {
-			Eventually(ctx, func() string { return g.inside(ctx, n.Name(), "sh", "-c", "pgrep -f 'sleep [2]000' || true") }).WithTimeout(contextTimeout(ctx)).Should(BeEmpty())
+			Eventually(ctx, func() string { return g.inside(ctx, n.Name(), "sh", "-c", "pgrep -f 'sleep [2]000' || true") }).WithTimeout(stepTimeout()).Should(BeEmpty())
 		}
 
 		By("a job is tried again where it failed")
@@ -196,13 +196,13 @@ var _ = Describe("commands for many nodes", netns, notVM, func() {
 		beats := func(node string) int {
 			return strings.Count(g.inside(ctx, node, "sh", "-c", "cat /tmp/beats 2>/dev/null || true"), "x")
 		}
-		Eventually(ctx, func() int { return beats("one") }).WithTimeout(contextTimeout(ctx)).Should(BeNumerically(">=", 3))
+		Eventually(ctx, func() int { return beats("one") }).WithTimeout(stepTimeout()).Should(BeNumerically(">=", 3))
 		for range 2 {
 			ok(g.AC("ac1").Kill(ctx))
 			ok(g.AC("ac1").Start(ctx))
 			g.managed(ctx)
 			before := beats("two")
-			Eventually(ctx, func() int { return beats("two") }).WithTimeout(contextTimeout(ctx)).Should(BeNumerically(">=", before+2))
+			Eventually(ctx, func() int { return beats("two") }).WithTimeout(stepTimeout()).Should(BeNumerically(">=", before+2))
 		}
 		Expect(g.typed(ctx, "schedule", "show", "beat")).To(MatchRegexp(`last +.* job beat-\d+`))
 		g.typed(ctx, "schedule", "remove", "beat")
@@ -212,7 +212,7 @@ var _ = Describe("commands for many nodes", netns, notVM, func() {
 		Eventually(ctx, func() []shownJob {
 			ok(json.Unmarshal([]byte(g.typed(ctx, "job", "list", "--limit", "0", "-o", "json")), &jobs))
 			return slices.DeleteFunc(slices.Clone(jobs), func(j shownJob) bool { return j.Ended != nil })
-		}).WithTimeout(contextTimeout(ctx)).Should(BeEmpty())
+		}).WithTimeout(stepTimeout()).Should(BeEmpty())
 		done, ticks := map[string]int{}, map[string]bool{}
 		for _, j := range jobs {
 			Expect(ticks[j.ID]).To(BeFalse(), "two jobs for tick %s", j.ID)

@@ -42,7 +42,7 @@ var _ = Describe("g8os_core", netns, vm, func() {
 		ssh, err := g.Node("node").SSH(ctx, []string{"echo", "in;", "cat"}, func(c *exec.Cmd) { c.Stdin, c.Stdout = stdin, &login })
 		ok(err)
 		ok(stdin.Close())
-		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "pidof cat || true") }).WithTimeout(contextTimeout(ctx)).ShouldNot(BeEmpty())
+		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "pidof cat || true") }).WithTimeout(stepTimeout()).ShouldNot(BeEmpty())
 		for range 2 {
 			ok(g.Node("node").RestartCore(ctx))
 			g.works(ctx, "node")
@@ -70,7 +70,7 @@ func (g *grid) hasMade(ctx context.Context, n *lab.Node, file string) {
 			return nil
 		}
 		return err
-	}).WithTimeout(contextTimeout(ctx)).WithPolling(time.Millisecond / 2).Should(Succeed())
+	}).WithTimeout(stepTimeout()).WithPolling(time.Millisecond / 2).Should(Succeed())
 }
 
 // slowdown is how much longer a machine takes for what namespaces do.

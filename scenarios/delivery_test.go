@@ -44,7 +44,7 @@ func (j *gated) comes(ctx context.Context, file string) {
 	Eventually(ctx, func() error {
 		_, err := os.Stat(filepath.Join(j.n.Disk(), file+"-"+j.name))
 		return err
-	}).WithTimeout(contextTimeout(ctx)).Should(Succeed())
+	}).WithTimeout(stepTimeout()).Should(Succeed())
 }
 
 func (j *gated) open() {
@@ -186,7 +186,7 @@ var _ = Describe("a job", netns, notVM, func() {
 		n := g.Node("node")
 		lost := g.gated(ctx, "lost")
 		lost.comes(ctx, "half")
-		Eventually(ctx, func() []string { return g.job(ctx, lost.id).states() }).WithTimeout(contextTimeout(ctx)).Should(Equal([]string{"node running"}))
+		Eventually(ctx, func() []string { return g.job(ctx, lost.id).states() }).WithTimeout(stepTimeout()).Should(Equal([]string{"node running"}))
 		ok(n.PowerCut(ctx))
 		lost.open()
 		ok(n.PowerOn(ctx))

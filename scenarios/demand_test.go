@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -21,12 +20,11 @@ func ok(err error, about ...any) {
 	Fail(what + err.Error())
 }
 
-// contextTimeout is what is left of a spec's time, so that waiting ends with
-// the spec and not with Gomega's second.
-func contextTimeout(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return time.Until(deadline)
-	}
+// stepTimeout is how long one thing is waited for that a spec demands: far longer
+// than it takes, and shorter than a spec may, so that the spec fails with what did
+// not come. What is left of a spec's time nobody can ask: its context has no
+// deadline, it is cancelled by Ginkgo, and that ends any waiting too.
+func stepTimeout() time.Duration {
 	if onMachines() {
 		return 5 * time.Minute
 	}

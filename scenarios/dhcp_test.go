@@ -59,7 +59,7 @@ var _ = Describe("DHCP", netns, vm, func() {
 		g.reaches(ctx, "node", "managed over DHCP", way("dhcp"))
 		g.inside(ctx, "node", "touch", "/run/go-on")
 		var a answer
-		Eventually(ctx, done).WithTimeout(contextTimeout(ctx)).Should(Receive(&a))
+		Eventually(ctx, done).WithTimeout(stepTimeout()).Should(Receive(&a))
 		ok(a.err)
 		Expect(a.Result).To(Equal(lab.Result{Stdout: "begun\nended\n"}))
 	}, patience)

@@ -34,12 +34,12 @@ var _ = Describe("a node that is to go down", netns, notVM, func() {
 		Expect(g.declares(ctx, "node", "db", diary("db"))).To(HaveField("Code", 0))
 		g.serves(ctx, "node", "db", "ready", in("ready"))
 		job := strings.TrimSpace(g.typed(ctx, "exec", "-d", "--queue", "10m", "node", "--", "sh", "-c", `trap "echo job ends >>/tmp/diary; exit 0" TERM; while :; do sleep 1000 & wait; done`))
-		Eventually(ctx, func() []string { return g.job(ctx, job).states() }).WithTimeout(contextTimeout(ctx)).Should(Equal([]string{"node running"}))
+		Eventually(ctx, func() []string { return g.job(ctx, job).states() }).WithTimeout(stepTimeout()).Should(Equal([]string{"node running"}))
 		Expect(g.typed(ctx, "node", "poweroff", "node")).To(ContainSubstring("power off, now"))
 		Expect(g.ends(ctx, job).states()).To(Equal([]string{"node killed"}), "the AC hears of it before the node has gone")
 		g.logged(ctx, g.Node("node"), "g8os_core ends")
 		Expect(g.inside(ctx, "node", "cat", "/tmp/diary")).To(HaveSuffix("db is up\njob ends\ndb ends\n"))
-		Eventually(ctx, func() string { return g.inside(ctx, "node", "cat", "/proc/mounts") }).WithTimeout(contextTimeout(ctx)).
+		Eventually(ctx, func() string { return g.inside(ctx, "node", "cat", "/proc/mounts") }).WithTimeout(stepTimeout()).
 			ShouldNot(ContainSubstring(" /mnt/etc "))
 		ok(g.Node("node").StartCore(ctx))
 		g.managed(ctx)
@@ -62,7 +62,7 @@ var _ = Describe("a machine that is told to go down", vm, notNetns, func() {
 			g.serves(ctx, "node", "web", "ready", in("ready"))
 			job := strings.TrimSpace(g.typed(ctx, "exec", "-d", "--queue", "10m", "node", "--", "sh", "-c",
 				kept(`trap "echo job ends >>/tmp/diary; exit 0" TERM; while :; do sleep 1000 & wait; done`)))
-			Eventually(ctx, func() []string { return g.job(ctx, job).states() }).WithTimeout(contextTimeout(ctx)).Should(Equal([]string{"node running"}))
+			Eventually(ctx, func() []string { return g.job(ctx, job).states() }).WithTimeout(stepTimeout()).Should(Equal([]string{"node running"}))
 			boot := g.boot(ctx, "node")
 			if how == "reboot" {
 				Expect(g.typed(ctx, "node", "reboot", "node", "--wait")).To(ContainSubstring("node: managed again after "))

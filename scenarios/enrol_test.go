@@ -35,7 +35,7 @@ func (g *grid) record(ctx context.Context, node string, such types.GomegaMatcher
 			return fmt.Errorf("record of %s: %+v (%v)", node, r, err)
 		}
 		return nil
-	}).WithTimeout(contextTimeout(ctx)).Should(Succeed())
+	}).WithTimeout(stepTimeout()).Should(Succeed())
 	return r
 }
 
@@ -57,7 +57,7 @@ func (g *grid) audited(ctx context.Context, node, action, decision, why string) 
 			}
 		}
 		return fmt.Errorf("no %s %s because of %q in the audit: %+v (%v)", action, decision, why, all, err)
-	}).WithTimeout(contextTimeout(ctx)).Should(Succeed())
+	}).WithTimeout(stepTimeout()).Should(Succeed())
 	return found
 }
 

@@ -51,7 +51,7 @@ var _ = Describe("grace", netns, notVM, func() {
 			Expect(s.Phase).To(Equal("network"), "it is managed with an AC only")
 			Expect(warns(trade)(s)).To(BeTrue())
 			Expect(g.inside(ctx, "node", "ls", "/mnt/etc/ssl")).To(ContainSubstring("client.key"))
-			Eventually(ctx, func() string { return g.inside(ctx, "node", g.program(ctx, "node"), "services") }).WithTimeout(contextTimeout(ctx)).Should(MatchRegexp(`app +ready`))
+			Eventually(ctx, func() string { return g.inside(ctx, "node", g.program(ctx, "node"), "services") }).WithTimeout(stepTimeout()).Should(MatchRegexp(`app +ready`))
 			image := GinkgoT().TempDir()
 			ok(os.CopyFS(image, os.DirFS(g.Node("node").Disk())))
 
@@ -115,12 +115,12 @@ var _ = Describe("grace", netns, notVM, func() {
 		g.done(ctx, "", "grace", "set", "--all")
 		g.reaches(ctx, "node", "has a grace", warns("3 boots are left"))
 		g.done(ctx, "", "grace", "clear", "node")
-		Eventually(ctx, gone).WithTimeout(contextTimeout(ctx)).Should(BeTrue())
+		Eventually(ctx, gone).WithTimeout(stepTimeout()).Should(BeTrue())
 
 		g.done(ctx, "", "grace", "set", "--all")
 		g.reaches(ctx, "node", "has a grace", warns("3 boots are left"))
 		g.done(ctx, "", "node", "quarantine", "node")
 		g.reaches(ctx, "node", "refused", waits("unlock", "refused"))
-		Eventually(ctx, gone).WithTimeout(contextTimeout(ctx)).Should(BeTrue())
+		Eventually(ctx, gone).WithTimeout(stepTimeout()).Should(BeTrue())
 	}, patience)
 })

@@ -146,7 +146,7 @@ var _ = Describe("an identity", netns, vm, func() {
 		ok(bad.EndJob(ctx, "the-job"))
 		Consistently(ctx, ended).WithTimeout(aWhile / 5).ShouldNot(Receive())
 		g.inside(ctx, "node-2", "touch", "/run/go-on")
-		Eventually(ctx, ended).WithTimeout(contextTimeout(ctx)).Should(Receive(Equal(lab.Result{Code: 7})))
+		Eventually(ctx, ended).WithTimeout(stepTimeout()).Should(Receive(Equal(lab.Result{Code: 7})))
 		Expect(g.certificate(ctx, "node-2")).To(Equal(before))
 		g.works(ctx, "node-1")
 	}, patience)
@@ -155,5 +155,5 @@ var _ = Describe("an identity", netns, vm, func() {
 // logged waits until a node's log has a text.
 func (g *grid) logged(ctx context.Context, n *lab.Node, text string) {
 	GinkgoHelper()
-	Eventually(ctx, func() string { return g.coreLog(ctx, n) }).WithTimeout(contextTimeout(ctx)).Should(ContainSubstring(text))
+	Eventually(ctx, func() string { return g.coreLog(ctx, n) }).WithTimeout(stepTimeout()).Should(ContainSubstring(text))
 }

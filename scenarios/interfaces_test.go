@@ -81,7 +81,7 @@ var _ = Describe("interfaces", netns, vm, func() {
 		ok(err)
 		_, err = host.Exec(ctx, "ping", "-c", "1", "-W", "1", "192.168.8.2")
 		ok(err)
-		Eventually(ctx, func() bool { return wire.mentions(host.MAC()) }).WithTimeout(contextTimeout(ctx)).Should(BeTrue())
+		Eventually(ctx, func() bool { return wire.mentions(host.MAC()) }).WithTimeout(stepTimeout()).Should(BeTrue())
 	}, patience)
 
 	It("are given back exactly as they were after a round that failed", func(ctx SpecContext) {
@@ -97,14 +97,14 @@ var _ = Describe("interfaces", netns, vm, func() {
 		ok(g.Node("node").StartCore(ctx))
 		By("a lease that led nowhere, and a fallback address after it")
 		server.says(ctx, "message", event{"type": "REQUEST", "answer": "ACK"})
-		Eventually(ctx, func() string { return g.network(ctx, "node") }).WithTimeout(contextTimeout(ctx)).WithPolling(50 * time.Millisecond).
+		Eventually(ctx, func() string { return g.network(ctx, "node") }).WithTimeout(stepTimeout()).WithPolling(50 * time.Millisecond).
 			Should(And(ContainSubstring("192.168.8."), ContainSubstring("203.0.113.5/24")))
 		server.says(ctx, "message", event{"type": "RELEASE"})
-		Eventually(ctx, func() string { return g.network(ctx, "node") }).WithTimeout(contextTimeout(ctx)).WithPolling(50 * time.Millisecond).
+		Eventually(ctx, func() string { return g.network(ctx, "node") }).WithTimeout(stepTimeout()).WithPolling(50 * time.Millisecond).
 			Should(And(ContainSubstring("10.254.254."), Not(ContainSubstring("192.168.8.")), ContainSubstring("203.0.113.5/24")))
 		server.tell(ctx, "silent")
 		By("the round is over")
-		Eventually(ctx, func() string { return g.network(ctx, "node") }).WithTimeout(contextTimeout(ctx)).WithPolling(50 * time.Millisecond).
+		Eventually(ctx, func() string { return g.network(ctx, "node") }).WithTimeout(stepTimeout()).WithPolling(50 * time.Millisecond).
 			Should(Equal(before))
 	}, patience)
 
@@ -114,7 +114,7 @@ var _ = Describe("interfaces", netns, vm, func() {
 			before := g.reaches(ctx, "node", "managed over "+want, way(want))
 			g.inside(ctx, "node", "ip", "address", "del", before.Address, "dev", "eth0")
 			Eventually(ctx, func() string { return g.inside(ctx, "node", "ip", "-4", "address", "show", "dev", "eth0") }).
-				WithTimeout(contextTimeout(ctx)).Should(ContainSubstring("inet " + before.Address))
+				WithTimeout(stepTimeout()).Should(ContainSubstring("inet " + before.Address))
 			g.reaches(ctx, "node", "managed as before", by(want, bare(before.Address)))
 			r, err := g.AC("ac1").Exec(ctx, g.Node("node"), "hostname")
 			ok(err)

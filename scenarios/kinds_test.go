@@ -50,7 +50,7 @@ func (g *grid) pings(ctx context.Context, node, address string) {
 		r, err := g.Node(node).Exec(ctx, "ping", "-c", "2", "-i", "0.2", "-W", "1", address)
 		ok(err)
 		return r.Code
-	}).WithTimeout(contextTimeout(ctx)).Should(BeZero(), "%s pings %s", node, address)
+	}).WithTimeout(stepTimeout()).Should(BeZero(), "%s pings %s", node, address)
 }
 
 var _ = Describe("a kind of interface", netns, vm, func() {
@@ -70,7 +70,7 @@ var _ = Describe("a kind of interface", netns, vm, func() {
 		wire := g.overhear("office")
 		g.pings(ctx, "left", "10.42.0.2")
 		inner := strings.TrimSpace(g.inside(ctx, "right", "cat", "/sys/class/net/br0/address"))
-		Eventually(ctx, func() bool { return wire.mentions(inner) }).WithTimeout(contextTimeout(ctx)).Should(BeTrue(), "a frame within a frame")
+		Eventually(ctx, func() bool { return wire.mentions(inner) }).WithTimeout(stepTimeout()).Should(BeTrue(), "a frame within a frame")
 		for _, n := range g.Nodes() {
 			Expect(g.status(ctx, n.Name()).Warnings).To(BeEmpty())
 		}

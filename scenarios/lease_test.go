@@ -23,12 +23,12 @@ var _ = Describe("a lease", netns, vm, func() {
 			return n
 		}
 		By("renewing")
-		Eventually(ctx, func() int { return granted(first) }).WithTimeout(contextTimeout(ctx)).Should(BeNumerically(">=", 3))
+		Eventually(ctx, func() int { return granted(first) }).WithTimeout(stepTimeout()).Should(BeNumerically(">=", 3))
 
 		By("rebinding at another server, which knows nothing of the lease")
 		ok(first.Signal(ctx, syscall.SIGKILL))
 		second := g.actor(ctx, "dhcp", "192.168.8.3/24", "dhcp", "--server", "192.168.8.3/24", "--pool", "192.168.8.100-150", "--lease", "10s")
-		Eventually(ctx, func() int { return granted(second) }).WithTimeout(contextTimeout(ctx)).Should(BeNumerically(">=", 2))
+		Eventually(ctx, func() int { return granted(second) }).WithTimeout(stepTimeout()).Should(BeNumerically(">=", 2))
 		Expect(second.events("message")).NotTo(ContainElement(HaveKeyWithValue("type", "DISCOVER")), "the lease never ran out")
 		after := g.status(ctx, "node")
 		Expect(after.Phase).To(Equal("managed"))

@@ -32,7 +32,7 @@ func (g *grid) bootsAgain(ctx context.Context, node, before string) {
 			return before
 		}
 		return strings.TrimSpace(r.Stdout)
-	}).WithTimeout(contextTimeout(ctx)).ShouldNot(Equal(before))
+	}).WithTimeout(stepTimeout()).ShouldNot(Equal(before))
 	g.works(ctx, node)
 }
 
@@ -48,7 +48,7 @@ func (g *grid) console(n *lab.Node) string { return g.logs()[n.LogPath()] }
 // saysOnConsole waits until a node's console has shown something.
 func (g *grid) saysOnConsole(ctx context.Context, n *lab.Node, text string) {
 	GinkgoHelper()
-	Eventually(ctx, func() string { return g.console(n) }).WithTimeout(contextTimeout(ctx)).Should(ContainSubstring(text))
+	Eventually(ctx, func() string { return g.console(n) }).WithTimeout(stepTimeout()).Should(ContainSubstring(text))
 }
 
 // runAndLeave starts something in a node that may not outlive it.
@@ -136,12 +136,12 @@ var _ = Describe("machines", vm, notNetns, func() {
 				}
 			}
 			bootID := asked("cat", "/proc/sys/kernel/random/boot_id")
-			Eventually(ctx, bootID).WithTimeout(contextTimeout(ctx)).ShouldNot(BeEmpty())
+			Eventually(ctx, bootID).WithTimeout(stepTimeout()).ShouldNot(BeEmpty())
 			before, key := bootID(), asked("sha256sum", "/etc/g8os/device.key")()
 			Expect(key).NotTo(BeEmpty())
 			ok(g.Node("node").PowerCut(ctx))
 			ok(g.Node("node").PowerOn(ctx))
-			Eventually(ctx, bootID).WithTimeout(contextTimeout(ctx)).ShouldNot(Or(BeEmpty(), Equal(before)))
+			Eventually(ctx, bootID).WithTimeout(stepTimeout()).ShouldNot(Or(BeEmpty(), Equal(before)))
 			Expect(asked("sha256sum", "/etc/g8os/device.key")()).To(Equal(key))
 		},
 		Entry("through UEFI", "uefi", stick, patience),

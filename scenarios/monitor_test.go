@@ -50,7 +50,7 @@ func (g *grid) alarms(ctx context.Context, rule string) (list []string, err erro
 // alarmed waits until the AC has exactly such alarms of a rule.
 func (g *grid) alarmed(ctx context.Context, rule string, want ...string) {
 	GinkgoHelper()
-	Eventually(ctx, func() ([]string, error) { return g.alarms(ctx, rule) }).WithTimeout(contextTimeout(ctx)).Should(Equal(want))
+	Eventually(ctx, func() ([]string, error) { return g.alarms(ctx, rule) }).WithTimeout(stepTimeout()).Should(Equal(want))
 }
 
 var _ = Describe("what nodes measure", netns, vm, func() {
@@ -83,7 +83,7 @@ var _ = Describe("what nodes measure", netns, vm, func() {
 			}
 			last = list[0]
 			return nil
-		}).WithTimeout(contextTimeout(ctx)).Should(Succeed())
+		}).WithTimeout(stepTimeout()).Should(Succeed())
 		Expect(last.Node).To(Equal(n.ID()))
 		Expect(last.Name).To(Equal("node"))
 		Expect(last.Metrics.DiskTotal).To(BeNumerically(">", 0))
@@ -104,7 +104,7 @@ var _ = Describe("what nodes measure", netns, vm, func() {
 		By("it is emptied while the AC is away")
 		ok(ac.Kill(ctx))
 		g.inside(ctx, "node", "rm", "/mnt/filled/file")
-		Eventually(ctx, func() string { return g.coreLog(ctx, g.Node("node")) }).WithTimeout(contextTimeout(ctx)).
+		Eventually(ctx, func() string { return g.coreLog(ctx, g.Node("node")) }).WithTimeout(stepTimeout()).
 			Should(MatchRegexp(`alarm=filled.*raised=false`))
 		ok(ac.Start(ctx))
 		g.managed(ctx)
@@ -112,7 +112,7 @@ var _ = Describe("what nodes measure", netns, vm, func() {
 
 		By("a file that is wrong is said, and changes nothing")
 		g.inside(ctx, "node", "sh", "-c", "echo 'what = 1' >>/mnt/etc/alarms.toml")
-		Eventually(ctx, func() ([]lab.NodeEvent, error) { return ac.Events(ctx, g.Node("node")) }).WithTimeout(contextTimeout(ctx)).
+		Eventually(ctx, func() ([]lab.NodeEvent, error) { return ac.Events(ctx, g.Node("node")) }).WithTimeout(stepTimeout()).
 			Should(ContainElement(And(HaveField("Source", "core"), HaveField("Text", ContainSubstring("alarms.toml:8: filled.what: no such key")))))
 		g.alarmed(ctx, "filled", "8 true node", "8 false node")
 	}, patience)

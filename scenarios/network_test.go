@@ -53,7 +53,7 @@ func (g *grid) pullCable(ctx context.Context, node string) {
 	GinkgoHelper()
 	ok(g.Node(node).SetCarrier(ctx, 0, false))
 	Eventually(ctx, func() string { return g.inside(ctx, node, "ip", "-o", "link", "show", "dev", "eth0") }).
-		WithTimeout(contextTimeout(ctx)).WithPolling(10 * time.Millisecond).Should(ContainSubstring("NO-CARRIER"))
+		WithTimeout(stepTimeout()).WithPolling(10 * time.Millisecond).Should(ContainSubstring("NO-CARRIER"))
 }
 
 func (g *grid) putCableBack(ctx context.Context, node string) {
@@ -78,7 +78,7 @@ func (g *grid) flap(ctx context.Context, node string) {
 	case <-time.After(flapped):
 	}
 	g.putCableBack(ctx, node)
-	Eventually(ctx, changes).WithTimeout(contextTimeout(ctx)).ShouldNot(Equal(before), "it was not seen")
+	Eventually(ctx, changes).WithTimeout(stepTimeout()).ShouldNot(Equal(before), "it was not seen")
 }
 
 // flapped is how long a machine's cable is out in a flap.

@@ -40,7 +40,7 @@ func (g *grid) services(ctx context.Context, node string) map[string]shownServic
 // serves waits until a service fulfils a condition.
 func (g *grid) serves(ctx context.Context, node, name, what string, holds func(shownService) bool) (s shownService) {
 	GinkgoHelper()
-	Eventually(ctx, func() bool { s = g.services(ctx, node)[name]; return holds(s) }).WithTimeout(contextTimeout(ctx)).
+	Eventually(ctx, func() bool { s = g.services(ctx, node)[name]; return holds(s) }).WithTimeout(stepTimeout()).
 		Should(BeTrue(), func() string { return fmt.Sprintf("%s is not %s: %+v", name, what, s) })
 	return s
 }
@@ -103,10 +103,10 @@ var _ = Describe("the services of a node", netns, notVM, func() {
 		Expect(g.declares(ctx, "node", "loop", looping).Code).To(BeZero())
 		loop := g.serves(ctx, "node", "loop", "failed", in("failed"))
 		Expect(loop.Why).To(And(ContainSubstring("started 3 times"), ContainSubstring("the disk is full")))
-		Eventually(ctx, func() ([]lab.NodeEvent, error) { return ac.Events(ctx, n) }).WithTimeout(contextTimeout(ctx)).
+		Eventually(ctx, func() ([]lab.NodeEvent, error) { return ac.Events(ctx, n) }).WithTimeout(stepTimeout()).
 			Should(ContainElement(And(HaveField("Source", "service:loop"), HaveField("Level", 8), HaveField("Text", ContainSubstring("has failed")))))
 		g.reaches(ctx, "node", "says so", func(s lab.Status) bool { return strings.Contains(strings.Join(s.Services, "\n"), "loop is failed") })
-		Eventually(ctx, func() (string, error) { return ac.MetricsPage(ctx) }).WithTimeout(contextTimeout(ctx)).
+		Eventually(ctx, func() (string, error) { return ac.MetricsPage(ctx) }).WithTimeout(stepTimeout()).
 			Should(And(ContainSubstring("g8os_ac_node_services{node=%q} 2\n", n.ID()), ContainSubstring("g8os_ac_node_services_failed{node=%q} 1\n", n.ID())))
 
 		By("a mistake costs its service, at both doors")
@@ -141,7 +141,7 @@ var _ = Describe("the services of a node", netns, notVM, func() {
 		g.inside(ctx, "node", "touch", "/tmp/go")
 		Eventually(ctx, func() string {
 			return g.inside(ctx, "node", "sh", "-c", "kill -0 $0 2>/dev/null || echo gone", fmt.Sprint(brief.PID))
-		}).WithTimeout(contextTimeout(ctx)).Should(Equal("gone\n"))
+		}).WithTimeout(stepTimeout()).Should(Equal("gone\n"))
 		g.inside(ctx, "node", "kill", "-0", fmt.Sprint(db.PID))
 
 		By("the next core")

@@ -27,7 +27,7 @@ func (g *grid) hasTool(ctx context.Context, node string, argv ...string) string 
 			err = fmt.Errorf("code %d: %s", r.Code, strings.TrimSpace(r.Stderr))
 		}
 		return err
-	}).WithTimeout(contextTimeout(ctx)).Should(Succeed(), "%s on %s", strings.Join(argv, " "), node)
+	}).WithTimeout(stepTimeout()).Should(Succeed(), "%s on %s", strings.Join(argv, " "), node)
 	return said
 }
 
@@ -224,7 +224,7 @@ var _ = Describe("the tools layer", vm, notNetns, tools, func() {
 			g.done(ctx, "", "service", "remove", "node", l.name)
 			Eventually(ctx, func() string {
 				return g.inside(ctx, "node", "sh", "-c", "kill -0 $0 2>/dev/null || echo gone", fmt.Sprint(pids[l.name]))
-			}).WithTimeout(contextTimeout(ctx)).Should(Equal("gone\n"), l.name)
+			}).WithTimeout(stepTimeout()).Should(Equal("gone\n"), l.name)
 		}
 	}, patience)
 
@@ -248,7 +248,7 @@ var _ = Describe("the tools layer", vm, notNetns, tools, func() {
 		wire := g.overhear("office")
 		g.pings(ctx, "left", "10.42.0.12")
 		inner := strings.TrimSpace(g.inside(ctx, "right", "cat", "/sys/class/net/ovs0/address"))
-		Eventually(ctx, func() bool { return wire.mentions(inner) }).WithTimeout(contextTimeout(ctx)).Should(BeTrue(), "a frame within a frame")
+		Eventually(ctx, func() bool { return wire.mentions(inner) }).WithTimeout(stepTimeout()).Should(BeTrue(), "a frame within a frame")
 	}, patience)
 
 	It("comes from the AC to a node that has none, and is there after a power cut", func(ctx SpecContext) {

@@ -78,7 +78,7 @@ var _ = Describe("a join token", netns, vm, func() {
 		g.inside(ctx, "node-2", "sh", "-ec", `printf '%s\n' "$0" >/etc/g8os/token`, token)
 		ok(g.Node("node-2").StartCore(ctx))
 		g.reaches(ctx, "node-2", "refused", waits("unlock", "refused"))
-		Eventually(ctx, func() string { return g.done(ctx, "", "audit", "-o", "json") }).WithTimeout(contextTimeout(ctx)).
+		Eventually(ctx, func() string { return g.done(ctx, "", "audit", "-o", "json") }).WithTimeout(stepTimeout()).
 			Should(ContainSubstring("join token is spent"))
 
 		By("the node needs none any more")
@@ -170,11 +170,11 @@ var _ = Describe("an operator", netns, func() {
 			defer GinkgoRecover()
 			ended <- g.operate(watching, oz, "exec", "node", "--", "sleep", "1000")
 		}()
-		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "ps ax || ps") }).WithTimeout(contextTimeout(ctx)).Should(ContainSubstring("sleep 1000"))
+		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "ps ax || ps") }).WithTimeout(stepTimeout()).Should(ContainSubstring("sleep 1000"))
 		g.done(ctx, ann, "operator", "revoke", "oz")
 		Eventually(ctx, ended).WithTimeout(3 * time.Second).Should(Receive(HaveField("Stderr", ContainSubstring("does not count any more"))))
 		Expect(g.operate(ctx, oz, "nodes").Code).NotTo(BeZero())
-		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "ps ax || ps") }).WithTimeout(contextTimeout(ctx)).ShouldNot(ContainSubstring("sleep 1000"))
+		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "ps ax || ps") }).WithTimeout(stepTimeout()).ShouldNot(ContainSubstring("sleep 1000"))
 
 		By("nobody takes the grid away from everybody")
 		g.refused(ctx, ann, "nobody revokes himself", "operator", "revoke", "ann")
@@ -210,7 +210,7 @@ var _ = Describe("the audit of several ACs", Label("acs"), netns, notVM, func() 
 		mark := before[len(before)-1]
 		soon := func(says string, argv ...string) { // while the store elects a leader, it says that
 			GinkgoHelper()
-			Eventually(ctx, func() said { return g.operate(ctx, "", argv...) }).WithTimeout(contextTimeout(ctx)).
+			Eventually(ctx, func() said { return g.operate(ctx, "", argv...) }).WithTimeout(stepTimeout()).
 				Should(And(HaveField("Code", 0), HaveField("Stdout", HavePrefix(says))))
 		}
 		ok(g.AC("ac2").Kill(ctx))

@@ -71,7 +71,7 @@ func (g *grid) runs(ctx context.Context, node, version string) {
 		n, err := g.AC("ac1").Node(ctx, g.Node(node))
 		ok(err)
 		return n.Version
-	}).WithTimeout(contextTimeout(ctx)).Should(Equal(version))
+	}).WithTimeout(stepTimeout()).Should(Equal(version))
 }
 
 // script is a g8os_core that is none.

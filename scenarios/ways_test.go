@@ -36,7 +36,7 @@ var _ = Describe("the three ways", netns, vm, func() {
 
 		By("the AC says the same, and has issued certificates")
 		for _, n := range g.Nodes() {
-			Eventually(ctx, func() (lab.NodeRecord, error) { return g.AC("ac1").Node(ctx, n) }).WithTimeout(contextTimeout(ctx)).Should(And(
+			Eventually(ctx, func() (lab.NodeRecord, error) { return g.AC("ac1").Node(ctx, n) }).WithTimeout(stepTimeout()).Should(And(
 				HaveField("State", BeEquivalentTo("enrolled")),
 				HaveField("Phase", "managed"),
 				HaveField("Way", g.status(ctx, n.Name()).Way),
