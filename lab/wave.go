@@ -8,18 +8,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/lab/topology"
+	"github.com/g8os/g8os/lab/turn"
 )
 
 // A machine that is emulated wants a whole core until it is managed, and next to
 // nothing afterwards. Fifty that want it at once get so little each that no
 // handshake meets its deadline, and what they try again costs more than what
 // they do: none ever gets there. So they are let go in waves: the next one when
-// one is managed.
-
-// waveTurn is how long a machine may keep others waiting: one that cannot be
-// managed, as nobody answers it, holds up nobody for longer.
-const waveTurn = time.Minute
+// one is managed, or gets no further (package turn).
 
 // waveSize is how many machines climb at a time: each of them waits for others
 // now and then, so that fewer would leave cores idle.
@@ -37,22 +35,52 @@ func (l *Lab) startMachines(ctx context.Context, nodes []*Node) error {
 		}
 		return n.StartCore(ctx)
 	}
-	return inWaves(ctx, nodes, waveSize(), start, func(ctx context.Context, n *Node) {
-		if l.opt.Hold {
-			return
-		}
-		limited, cancel := context.WithTimeout(ctx, waveTurn)
-		defer cancel()
-		if _, err := n.WaitManaged(limited); err == nil {
+	return inWaves(ctx, nodes, waveSize(), start, func(ctx context.Context, n *Node, free func()) {
+		if !l.opt.Hold && n.climbs(ctx, free) {
 			told.managed()
 		}
 	})
 }
 
+// turnEvery is how often it is asked whether a machine's turn is over.
+const turnEvery = time.Second
+
+// climbs returns once a machine is managed, or false when ctx ends; it calls
+// over when its turn is.
+func (n *Node) climbs(ctx context.Context, over func()) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	says := make(chan api.Status)
+	go n.Watch(ctx, func(s api.Status, _ bool) bool {
+		select {
+		case says <- s: // of one that does not answer: no phase
+		case <-ctx.Done():
+		}
+		return ctx.Err() == nil
+	})
+	tick := time.NewTicker(turnEvery)
+	defer tick.Stop()
+	for t := turn.Begin(time.Now()); ; {
+		select {
+		case <-ctx.Done():
+			return false
+		case s := <-says:
+			t = t.Step(s.Phase, s.Phase == PhaseManaged, time.Now())
+		case <-tick.C:
+		}
+		if t.Over(time.Now()) {
+			over()
+		}
+		if t.Managed() {
+			return true
+		}
+	}
+}
+
 // inWaves starts everything, size at a time: a place is free again when settle
-// of what had it returns. It returns when all are started, or one could not be;
-// settle of those that nobody waits for is cancelled.
-func inWaves[T any](ctx context.Context, all []T, size int, start func(context.Context, T) error, settle func(context.Context, T)) error {
+// of what had it says so, or returns. It returns when all are started, or one
+// could not be; settle of those that nobody waits for is cancelled.
+func inWaves[T any](ctx context.Context, all []T, size int, start func(context.Context, T) error, settle func(ctx context.Context, t T, free func())) error {
 	watching, stop := context.WithCancel(ctx)
 	var starting, settling sync.WaitGroup
 	defer settling.Wait()
@@ -69,11 +97,12 @@ func inWaves[T any](ctx context.Context, all []T, size int, start func(context.C
 		more := len(all) > size
 		starting.Add(1)
 		settling.Go(func() {
-			defer func() { <-places }()
+			free := sync.OnceFunc(func() { <-places })
+			defer free()
 			errs[i] = start(ctx, t)
 			starting.Done()
 			if more && errs[i] == nil {
-				settle(watching, t)
+				settle(watching, t, free)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func (c *crowd) start(_ context.Context, i int) error {
 	return nil
 }
 
-func (c *crowd) settle(ctx context.Context, _ int) {
+func (c *crowd) settle(ctx context.Context, _ int, _ func()) {
 	pause(ctx, time.Second)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,10 +58,36 @@ func TestACrowdIsLetGoInWaves(t *testing.T) {
 
 // A few are not a crowd: nobody is asked how it gets on.
 func TestAFewAreLetGoAtOnce(t *testing.T) {
-	asked := func(context.Context, int) { t.Error("waited for one of a few") }
+	asked := func(context.Context, int, func()) { t.Error("waited for one of a few") }
 	if err := inWaves(t.Context(), numbers(4), 4, new(crowd).start, asked); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// One whose turn is over makes room, and is seen to its end all the same.
+func TestAPlaceIsFreeBeforeItsMachineIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		managed, begun := 0, time.Now()
+		err := inWaves(t.Context(), numbers(9), 2, new(crowd).start, func(ctx context.Context, i int, free func()) {
+			if i == 0 {
+				pause(ctx, time.Second)
+				free()
+				pause(ctx, time.Second)
+				free() // again: it had one place
+			}
+			pause(ctx, time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			if ctx.Err() == nil {
+				managed++
+			}
+		})
+		// Two are let go each second, the last after four; the others are there then, 0 among them.
+		if took := time.Since(begun); err != nil || took != 4*time.Second || managed != 8 {
+			t.Errorf("took %s, %d managed, %v", took, managed, err)
+		}
+	})
 }
 
 func TestOneThatDoesNotStartHoldsUpNobody(t *testing.T) {

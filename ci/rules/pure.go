@@ -45,6 +45,7 @@ var Pure = []string{
 	"lab/invariant",
 	"lab/run/agenda",
 	"lab/shrink",
+	"lab/turn",
 	"lab/chaos",
 }
 
