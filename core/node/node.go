@@ -154,9 +154,9 @@ func newNode(ctx context.Context, opt Options, l *links.Links) *Node {
 		opt: opt, ctx: ctx, links: l,
 		events:  make(chan boot.Event, eventQueue),
 		sockets: map[string]*sockets{},
-		sshd:    ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Log: opt.Log}),
 		reload:  make(chan struct{}, 1),
 	}
+	n.sshd = ssh.New(ssh.Options{Dir: filepath.Join(opt.Mount, "ssh"), RunDir: opt.RunDir, Port: opt.SSHPort, Note: n.noteService, Log: opt.Log})
 	n.apps = newApps(n)
 	n.jobs = jobs.New(jobs.Options{
 		Spool: opt.Spool, RunDir: filepath.Join(opt.RunDir, "jobs"), Builtins: n.builtins(), Env: n.jobEnv, After: after, Log: opt.Log,

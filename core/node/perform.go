@@ -232,13 +232,13 @@ func (o *operations) stopSSH() {
 	if cancel == nil {
 		return
 	}
-	cancel()
-	<-stopped
 	ctx, done := context.WithTimeout(context.Background(), sshPatience)
 	defer done()
 	if err := o.node.sshd.Stop(ctx); err != nil {
 		o.node.opt.Log.Warn("sshd", "error", err)
 	}
+	cancel()
+	<-stopped
 }
 
 // closeAll ends sessions in order, and what is under way. sshd stays.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -59,7 +60,7 @@ func (n *Node) rotateSSH(r api.Rotate) error {
 	defer n.keys.work.Unlock()
 	restart, err := n.sshd.Rotate(r.ID, time.Duration(r.OverlapMS)*time.Millisecond, n.opt.Clock.Now())
 	if restart {
-		n.work.startSSH()
+		err = errors.Join(err, n.sshd.Restart())
 	}
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/g8os/g8os/core/services/order"
 	"github.com/g8os/g8os/core/services/program"
 	"github.com/g8os/g8os/core/services/spec"
+	"github.com/g8os/g8os/core/ssh"
 )
 
 // Where services are declared and what was stopped of them, in the private
@@ -31,7 +32,6 @@ const (
 	stoppedFile  = "services.stopped"
 	servicesRun  = "services"
 	failingPause = time.Second // between two looks at which services fail
-	sshdService  = "sshd"      // is g8os_core's own: others may come after it
 )
 
 // apps are the services that are declared in the volume. They begin when it is
@@ -50,7 +50,7 @@ type apps struct {
 
 func newApps(n *Node) *apps {
 	run := filepath.Join(n.opt.RunDir, servicesRun)
-	a := &apps{node: n, folder: declared.New(filepath.Join(n.opt.Mount, servicesDir), sshdService)}
+	a := &apps{node: n, folder: declared.New(filepath.Join(n.opt.Mount, servicesDir), ssh.Name)}
 	a.kinds = kinds.New(program.Where{RunDir: run, LogDir: n.opt.LogDir, Log: n.opt.Log}, docker.Socket)
 	a.run = services.New(services.Options{
 		RunDir: run, Desired: filepath.Join(n.opt.Mount, stoppedFile), Note: n.noteService, Log: n.opt.Log, Stray: a.kinds.Stray,
@@ -145,8 +145,8 @@ func (a *apps) read() error {
 // machine sees to, is started when that answers, and does not end with it.
 func (a *apps) service(s spec.Service) services.Service {
 	d := services.Service{Service: s.Ordered(), File: s.File, Runtime: a.kinds.New(s)}
-	if slices.Contains(d.After, sshdService) {
-		d.After = slices.DeleteFunc(slices.Clone(d.After), func(name string) bool { return name == sshdService })
+	if slices.Contains(d.After, ssh.Name) {
+		d.After = slices.DeleteFunc(slices.Clone(d.After), func(name string) bool { return name == ssh.Name })
 		d.Prepare = a.node.sshd.WaitReady
 	}
 	return d
@@ -250,7 +250,7 @@ func (a *apps) count() (run, failed int) {
 
 // list answers BuiltinServices.
 func (a *apps) list(context.Context, struct{}) (api.ServiceList, error) {
-	list := api.ServiceList{Services: a.run.States()}
+	list := api.ServiceList{Services: append(a.ownStates(), a.run.States()...)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list.Services = append(list.Services, a.found.Invalid...)
@@ -277,14 +277,14 @@ func (a *apps) do(ctx context.Context, r api.ServiceRequest) (list api.ServiceLi
 	case api.ServiceRemove:
 		return list, a.change(func() error { return a.folder.Remove(r.Name) })
 	default:
-		err = a.run.Do(r.Do, r.Name)
+		err = a.tell(r.Do, r.Name)
 	}
 	if err != nil {
 		return list, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
-	st, err := a.run.Settled(ctx, r.Name)
+	st, err := a.supervisor(r.Name).Settled(ctx, r.Name)
 	if err != nil {
 		return list, err
 	}
@@ -315,7 +315,7 @@ func (a *apps) logs(ctx context.Context, args json.RawMessage, out io.Writer) (i
 		r.Lines = 100
 	}
 	enc := json.NewEncoder(out)
-	err := a.run.Logs(ctx, r.Name, r.Lines, r.Follow, func(line []byte) error { return enc.Encode(api.LogLine{Line: string(line)}) })
+	err := a.supervisor(r.Name).Logs(ctx, r.Name, r.Lines, r.Follow, func(line []byte) error { return enc.Encode(api.LogLine{Line: string(line)}) })
 	if err != nil && ctx.Err() == nil {
 		return 1, err
 	}

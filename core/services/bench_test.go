@@ -22,7 +22,7 @@ const idleFor = 3 * time.Second
 func BenchmarkTwoHundred(b *testing.B) {
 	var text strings.Builder
 	for i := range crowd {
-		fmt.Fprintf(&text, "[service.s%d]\ncommand = \"exec sleep 3000\"\n", i)
+		fmt.Fprintf(&text, "[service.s%d]\ncommand = [\"sleep\", \"3000\"]\n", i)
 	}
 	var slowest, busiest float64
 	for b.Loop() {

@@ -59,14 +59,12 @@ func free(address string) error {
 
 // untilAnswers returns when sshd says its protocol on one of its addresses.
 func untilAnswers(ctx context.Context, p *process.Process, listen []string) error {
-	limit, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
 	again := time.NewTicker(askEvery)
 	defer again.Stop()
 	var last error
 	for {
 		for _, address := range listen {
-			if last = greets(limit, address); last == nil {
+			if last = greets(ctx, address); last == nil {
 				return nil
 			}
 		}
@@ -74,8 +72,8 @@ func untilAnswers(ctx context.Context, p *process.Process, listen []string) erro
 		case <-again.C:
 		case <-p.Died():
 			return p.Err()
-		case <-limit.Done():
-			return fmt.Errorf("sshd runs, but does not answer: %w", errors.Join(context.Cause(limit), last))
+		case <-ctx.Done():
+			return fmt.Errorf("sshd runs, but does not answer: %w", errors.Join(context.Cause(ctx), last))
 		}
 	}
 }

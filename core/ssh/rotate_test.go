@@ -39,8 +39,11 @@ func TestAHostKeyIsRotated(t *testing.T) {
 	}
 	again := func() { // as core/node starts sshd again
 		t.Helper()
-		must(t, s.Stop(limit(t)))
-		must(t, s.WaitReady(limit(t)))
+		must(t, s.Restart())
+		st, err := s.Supervisor().Settled(limit(t), Name)
+		if err != nil || st.State != "ready" {
+			t.Fatalf("sshd is %+v, %v", st, err)
+		}
 	}
 	again()
 	config, err := os.ReadFile(o.path(configFile))

@@ -2,10 +2,11 @@
 // authorized keys from the private volume (/mnt/etc/ssh).
 //
 // It promises that nobody gets in with a password, that a damaged file is
-// moved aside and made anew instead of keeping the operator out, that sshd is
-// started again when it dies, and that one left by a killed core is adopted by
-// pid and start time. Login sessions outlive both. It is not an ssh server of
-// our own, and it does not decide who gets in: the AC does (api.Settings).
+// moved aside and made anew instead of keeping the operator out, and, by the
+// supervisor that apps have too (core/services), that sshd is started again when
+// it dies, and that one left by a killed core is adopted by pid and start time.
+// Login sessions outlive both. It is not an ssh server of our own, and it does
+// not decide who gets in: the AC does (api.Settings).
 package ssh
 
 import (
@@ -13,13 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"os"
-	"os/exec"
 	"sync"
 	"time"
 
+	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/process"
+	"github.com/g8os/g8os/core/services"
+	"github.com/g8os/g8os/core/services/order"
 )
 
 // ErrPort is wrapped when another program listens on sshd's port.
@@ -43,14 +44,20 @@ type Options struct {
 	Sshd   string       // path of sshd; empty: /usr/sbin/sshd, then PATH
 	Port   int          // of the default configuration; 0: 22
 	Log    *slog.Logger // nil: slog.Default
+	// Note tells of an sshd that fails, as services.Options has it.
+	Note func(level int, service, text string)
 }
+
+// Name is what sshd is called among services.
+const Name = "sshd"
 
 // Server is the node's sshd. Its methods may be called concurrently.
 type Server struct {
 	o Options
 
 	mu      sync.Mutex
-	sshd    *process.Process
+	run     *services.Supervisor // while Run does; nil: before
+	sshd    *process.Process     // the last one
 	ready   bool
 	failure error
 	changed chan struct{} // closed, and made anew, when one of the above changes
@@ -72,90 +79,26 @@ func New(o Options) *Server {
 // so that a restarted core adopts it; Stop is what ends it. It returns the
 // cause of ctx.
 func (s *Server) Run(ctx context.Context) error {
-	pause := process.Backoff{Min: minPause, Max: maxPause, Rand: rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(time.Now().UnixNano())))}
-	for {
-		began := time.Now()
-		err := s.once(ctx)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		s.set(false, err)
-		wait := pause.Next(time.Since(began))
-		s.o.Log.Warn("sshd does not run", "error", err, "again_in", wait)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(wait):
-		}
-	}
-}
-
-// once is one life of sshd: it returns when that is over, or ctx.
-func (s *Server) once(ctx context.Context) error {
-	sshd, err := s.binary()
-	if err != nil {
-		return err
-	}
-	if err := prepare(s.o, sshd); err != nil {
-		return err
-	}
-	listen, err := addresses(s.o, sshd)
-	if err != nil {
-		return err
-	}
-	p, err := s.adoptOrStart(sshd, listen)
-	if err != nil {
-		return err
-	}
+	run := services.New(services.Options{
+		RunDir: s.o.RunDir, Note: s.o.Note, Log: s.o.Log, Ready: func(string) { s.set(true, nil) },
+	})
 	s.mu.Lock()
-	s.sshd = p
+	s.run = run
 	s.mu.Unlock()
-	if err := untilAnswers(ctx, p, listen); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		return errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
-	}
-	s.set(true, nil)
-	select {
-	case <-p.Died():
-		return p.Err()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	run.Declare([]services.Service{{
+		Service: order.Service{Name: Name, Limit: startLimit, Restart: order.Always, MinPause: minPause, MaxPause: maxPause},
+		Runtime: daemon{s},
+	}})
+	<-ctx.Done()
+	run.Leave()
+	return context.Cause(ctx)
 }
 
-func (s *Server) adoptOrStart(sshd string, listen []string) (*process.Process, error) {
-	spec := process.Spec{Name: "sshd", Path: sshd, RunDir: s.o.RunDir, Log: s.o.Log,
-		Args: []string{"-D", "-e", "-f", s.o.path(configFile), "-o", "PidFile=none"},
-		Env:  []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
-	p, err := process.Adopt(spec)
-	if !errors.Is(err, process.ErrNotRunning) {
-		return p, err
-	}
-	for _, address := range listen {
-		if err := free(address); err != nil {
-			return nil, err
-		}
-	}
-	return process.Start(spec)
-}
-
-// binary is sshd with its full path: it starts itself anew for each login.
-func (s *Server) binary() (string, error) {
-	for _, name := range []string{s.o.Sshd, "/usr/sbin/sshd", "sshd"} {
-		if name == "" {
-			continue
-		}
-		path, err := exec.LookPath(name)
-		if err == nil {
-			return path, nil
-		}
-		if name == s.o.Sshd {
-			return "", fmt.Errorf("%w: %w", ErrTool, err)
-		}
-	}
-	return "", fmt.Errorf("%w: install the package openssh-server", ErrTool)
+// Supervisor is what runs sshd, under its Name; nil: nothing yet.
+func (s *Server) Supervisor() *services.Supervisor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.run
 }
 
 func (s *Server) set(ready bool, failure error) {
@@ -192,14 +135,23 @@ func (s *Server) Failure() error {
 	return s.failure
 }
 
-// Stop ends sshd, leaving login sessions; call it after Run has returned.
+// Restart has sshd be started anew. Login sessions stay.
+func (s *Server) Restart() error {
+	run := s.Supervisor()
+	if run == nil {
+		return nil // it will be started with what there is then
+	}
+	return run.Do(api.ServiceRestart, Name)
+}
+
+// Stop ends sshd, leaving login sessions; call it while Run runs, for the last
+// time before its ctx ends.
 func (s *Server) Stop(ctx context.Context) error {
-	s.mu.Lock()
-	p := s.sshd
-	s.mu.Unlock()
-	if p == nil {
+	run := s.Supervisor()
+	if run == nil {
 		return nil
 	}
+	err := run.Shutdown(ctx)
 	s.set(false, nil)
-	return p.Stop(ctx)
+	return err
 }

@@ -45,7 +45,7 @@ func running(t *testing.T, o Options) *Server {
 	t.Helper()
 	s := New(o)
 	stop := run(t, s)
-	t.Cleanup(func() { stop(); _ = s.Stop(context.Background()) })
+	t.Cleanup(func() { _ = s.Stop(context.Background()); stop() })
 	must(t, s.WaitReady(limit(t)))
 	return s
 }
@@ -149,6 +149,18 @@ func TestAKilledSshdComesBack(t *testing.T) {
 	}
 }
 
+// What is changed is offered after a restart, at once.
+func TestRestart(t *testing.T) {
+	s := running(t, options(t))
+	first := s.sshd.ID()
+	must(t, s.Restart())
+	st, err := s.Supervisor().Settled(limit(t), Name)
+	must(t, err)
+	if st.State != "ready" || st.PID == first.PID || first.Alive() {
+		t.Errorf("it is %+v, and was process %d", st, first.PID)
+	}
+}
+
 func TestTheNextCoreAdoptsSshd(t *testing.T) {
 	o := options(t)
 	first := New(o)
@@ -181,8 +193,8 @@ func TestATakenPortIsSaidClearly(t *testing.T) {
 		}
 		must(t, l.Close())
 		must(t, s.WaitReady(limit(t))) // and it comes up once the port is free
-		stop()
 		must(t, s.Stop(t.Context()))
+		stop()
 	}
 }
 
@@ -215,7 +227,13 @@ func TestAnOperatorsConfigurationIsKept(t *testing.T) {
 func TestMissingSshd(t *testing.T) {
 	o := options(t)
 	o.Sshd = "/nowhere/sshd"
-	if err := New(o).once(t.Context()); !errors.Is(err, ErrTool) {
+	s := New(o)
+	stop := run(t, s)
+	defer stop()
+	for ctx := limit(t); s.Failure() == nil && ctx.Err() == nil; {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := s.Failure(); !errors.Is(err, ErrTool) {
 		t.Fatal(err)
 	}
 }
