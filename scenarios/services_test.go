@@ -99,6 +99,12 @@ var _ = Describe("the services of a node", netns, notVM, func() {
 		Expect(again.PID).NotTo(Equal(first.PID))
 		Expect(*again.Last).To(And(HaveField("Known", true), HaveField("Code", 137)))
 
+		By("sshd is one of them, but for its end")
+		sshd := g.serves(ctx, "node", "sshd", "ready", in("ready"))
+		g.done(ctx, "", "service", "restart", "node", "sshd")
+		g.serves(ctx, "node", "sshd", "started anew", func(s shownService) bool { return s.State == "ready" && s.PID != sshd.PID })
+		Expect(g.operate(ctx, "", "service", "stop", "node", "sshd")).To(And(HaveField("Code", 1), HaveField("Stderr", ContainSubstring("cannot be stopped"))))
+
 		By("one that ends again and again, declared from the AC")
 		Expect(g.declares(ctx, "node", "loop", looping).Code).To(BeZero())
 		loop := g.serves(ctx, "node", "loop", "failed", in("failed"))
