@@ -1,6 +1,5 @@
 // Package services is the supervisor of a node: of the apps that are declared in
-// files, and, in PID 1, of what the tools layer brings. sshd, which phase ssh of
-// the boot waits for, has package ssh.
+// files, of sshd (package ssh), and, in PID 1, of what the tools layer brings.
 //
 // Package order decides; here goroutines start, adopt, watch and end what
 // package runtime stands for. It promises that services outlive g8os_core
