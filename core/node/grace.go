@@ -3,22 +3,12 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/boot"
 	"github.com/g8os/g8os/core/unlock"
 	"github.com/g8os/g8os/core/unlock/grace"
-)
-
-// Times of a grace.
-const (
-	// graceAfter is how long a node that starts looks for an AC before it opens its
-	// volume without one.
-	graceAfter = 15 * time.Second
-	// graceEvery is how often the lease is looked at.
-	graceEvery = 20 * time.Second
 )
 
 // graced is what the shell knows of a grace; under keys.mu.
@@ -34,9 +24,9 @@ type graced struct {
 // keepGrace makes a grace anew while there is an AC, and uses it when there is
 // none: until ctx ends.
 func (n *Node) keepGrace(ctx context.Context) {
-	first := time.NewTimer(graceAfter)
+	first := time.NewTimer(grace.After)
 	defer first.Stop()
-	every := time.NewTicker(graceEvery)
+	every := time.NewTicker(grace.Every)
 	defer every.Stop()
 	for started := false; ; {
 		select {
@@ -205,23 +195,7 @@ func (k *keys) graceText() string {
 	if over != "" {
 		return over
 	}
-	return standing(lease.Look(k.opt.Clock.Now()), byTPM, open)
-}
-
-// standing says how a grace stands, and what it trades.
-func standing(v grace.Verdict, byTPM, open bool) string {
-	if !v.Open && !open {
-		return v.Why
-	}
-	text := "grace: this node unlocks without an AC"
-	if open {
-		text = "grace: the volume was opened without an AC"
-	}
-	thief := "who steals the disk, or copies it, opens it too: there is no TPM"
-	if byTPM {
-		thief = "who steals the whole machine opens it too within that"
-	}
-	return fmt.Sprintf("%s; %s and %d boots are left; %s", text, v.Left.Truncate(time.Minute), v.Boots, thief)
+	return grace.Standing(lease.Look(k.opt.Clock.Now()), byTPM, open)
 }
 
 // refusedBy ends the grace of a node that an AC refuses: it may be quarantined or

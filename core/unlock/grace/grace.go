@@ -16,6 +16,15 @@ import (
 	"github.com/g8os/g8os/core/api"
 )
 
+// Times of a node that has a grace.
+const (
+	// After is how long a node that starts looks for an AC before it opens its volume
+	// without one.
+	After = 15 * time.Second
+	// Every is how often the lease is looked at.
+	Every = 20 * time.Second
+)
+
 // Lease is what a node remembers of a grace.
 type Lease struct {
 	Terms api.Grace `json:"terms"`
@@ -80,4 +89,20 @@ func (l Lease) Boot(now time.Time) (Lease, Verdict) {
 func (l Lease) Due(terms api.Grace, now time.Time) bool {
 	age := now.Sub(l.Since)
 	return l.Used > 0 || l.Terms != terms || age < 0 || age >= min(terms.For()/8, 10*time.Minute)
+}
+
+// Standing says how a grace stands, and what it trades.
+func Standing(v Verdict, byTPM, open bool) string {
+	if !v.Open && !open {
+		return v.Why
+	}
+	text := "grace: this node unlocks without an AC"
+	if open {
+		text = "grace: the volume was opened without an AC"
+	}
+	thief := "who steals the disk, or copies it, opens it too: there is no TPM"
+	if byTPM {
+		thief = "who steals the whole machine opens it too within that"
+	}
+	return fmt.Sprintf("%s; %s and %d boots are left; %s", text, v.Left.Truncate(time.Minute), v.Boots, thief)
 }

@@ -119,3 +119,26 @@ func TestNoClockProlongsALease(t *testing.T) {
 		}
 	})
 }
+
+// What a console shows is what is traded, whoever holds the grace.
+func TestStanding(t *testing.T) {
+	left := Verdict{Open: true, Left: 23*time.Hour + time.Minute + time.Second, Boots: 2}
+	for _, c := range []struct {
+		v           Verdict
+		byTPM, open bool
+		want        []string
+	}{
+		{left, true, false, []string{"unlocks without an AC", "23h1m0s and 2 boots", "the whole machine"}},
+		{left, false, false, []string{"unlocks without an AC", "the disk, or copies it", "there is no TPM"}},
+		{left, true, true, []string{"was opened without an AC", "the whole machine"}},
+		{Verdict{Why: "grace is over"}, true, false, []string{"grace is over"}},
+		{Verdict{Why: "used up"}, true, true, []string{"was opened without an AC", "0s and 0 boots"}},
+	} {
+		got := Standing(c.v, c.byTPM, c.open)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%+v: %q, want %q in it", c, got, want)
+			}
+		}
+	}
+}

@@ -117,6 +117,23 @@ func (c *Controller) Approve(ref string) error {
 	return err
 }
 
+// SetGrace says how far a node may unlock without an AC.
+func (c *Controller) SetGrace(ref string, g api.Grace) error {
+	r := c.run
+	if r == nil {
+		return fmt.Errorf("grace of %s: AC %s does not run", ref, c.o.Name)
+	}
+	n, err := r.registry.SetGrace(context.Background(), "operator", ref, g)
+	if err != nil {
+		return err
+	}
+	if s := r.sessions[n.ID]; s != nil {
+		settings := r.registry.Settings(n.ID)
+		s.Send(channel.Frame{Type: api.FrameSettings, Settings: &settings})
+	}
+	return nil
+}
+
 // Node is what the AC knows of a node.
 func (c *Controller) Node(ref string) (api.Node, error) {
 	if c.run == nil {

@@ -65,7 +65,7 @@ func (c *core) unlock(op *operation, e boot.Unlock) boot.Unlocked {
 		return fail(err)
 	}
 	r, isOpen := v.AlreadyOpen()
-	if !isOpen || e.Prove {
+	if !isOpen || e.Prove || c.grace.open {
 		k, err := op.dial(e.Path, nil)
 		if err != nil {
 			return fail(err)
@@ -77,10 +77,11 @@ func (c *core) unlock(op *operation, e boot.Unlock) boot.Unlocked {
 			r, err = v.Run(op.ctx, k, claim)
 		}
 		if err != nil {
+			c.refused(v, err)
 			return fail(err)
 		}
 	}
-	c.open = r
+	c.open, c.grace.open, c.grace.over = r, false, ""
 	return boot.Unlocked{ID: e.ID, NodeID: string(r.NodeID)}
 }
 

@@ -76,6 +76,9 @@ func (n *Node) Start() {
 	c.restore()
 	n.clock, n.shift = n.clock+n.shift, 0 // the machine keeps what it was set to, the process forgets by whom
 	c.linksChanged()
+	if n.hasGrace {
+		c.keepGrace()
+	}
 }
 
 func (n *Node) lastFallback() netip.Addr {

@@ -85,6 +85,8 @@ type Node struct {
 		is   boot.ConfigRead
 	}
 
+	hasGrace bool // it was told of a grace: others are spared the looks
+
 	programs []*program // in the order in which they began
 
 	core *core // nil: g8os_core does not run
@@ -95,6 +97,7 @@ type core struct {
 	*Node
 	machine *boot.Machine
 	vault   *unlock.Vault
+	grace   graced
 	open    unlock.Result
 	ledger  *ledger.Ledger
 
@@ -191,6 +194,9 @@ func (n *Node) Status() api.Status {
 	s := n.core.machine.Status()
 	if n.core.vault != nil {
 		s.Fingerprint = n.core.vault.Device().Fingerprint()
+	}
+	if text := n.core.graceText(); text != "" {
+		s.Warnings = append(s.Warnings, text)
 	}
 	return s
 }

@@ -105,6 +105,10 @@ func (s *session) take(message any) {
 		if f.Exec != nil && f.Job != "" {
 			c.handOut(f)
 		}
+	case api.FrameSettings:
+		if f.Settings != nil {
+			s.settleGrace(f.Settings.Grace)
+		}
 	case api.FrameRotate:
 		if f.Rotate != nil {
 			s.rotate(*f.Rotate)
