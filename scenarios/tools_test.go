@@ -88,7 +88,7 @@ limits = { cpu = 0.5, memory = "32MiB", pids = 20 }
 `, "33554432\n50000 100000\n20"},
 	{"guest", `runtime = "kvm"
 kvm = { disks = ["/state/guest"], memory = "32MiB", args = ["-nic", "user"] }
-ready = { output = "^guest", timeout = "2m" }
+ready = { output = "guest", timeout = "2m" }
 stop = { grace = "1s" }
 limits = { cpu = 0.8, memory = "256MiB", pids = 64 }
 `, "268435456\n80000 100000\n64"},

@@ -1,7 +1,8 @@
 // Package kvm runs a service that is a virtual machine: a QEMU, with what
 // package program promises of programs.
 //
-// Its serial port is its log. It is told to end by its power button, and is
+// Its serial port is its log, and of a guest that boots from a disk what its
+// firmware says is there too: else nobody would see why it does not. It is told to end by its power button, and is
 // switched off when it has not within the grace. Whether KVM really works is
 // not asked: a /dev/kvm that opens may still hang a guest, and kvm.accel says
 // otherwise then.
@@ -61,8 +62,12 @@ func accel(s spec.Service) string {
 // arguments are QEMU's.
 func arguments(s spec.Service, monitor, accel string) []string {
 	cpu := map[string]string{"kvm": "host", "tcg": "max"}[accel]
+	machine := "q35,accel=" + accel
+	if s.KVM.Kernel == "" {
+		machine += ",graphics=off" // SeaBIOS speaks on the serial port
+	}
 	args := []string{
-		"-name", s.Name, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,accel=" + accel, "-cpu", cpu,
+		"-name", s.Name, "-nodefaults", "-no-user-config", "-display", "none", "-machine", machine, "-cpu", cpu,
 		"-smp", fmt.Sprint(s.KVM.CPUs), "-m", fmt.Sprint(s.KVM.Memory>>20, "M"), "-device", "virtio-rng-pci",
 		"-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial", "-qmp", "unix:" + monitor + ",server=on,wait=off",
 	}

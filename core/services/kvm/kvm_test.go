@@ -17,14 +17,14 @@ import (
 
 // boot writes a disk with a guest that says "guest" on its serial port and does
 // nothing more: no ACPI, so that its power button is of no use.
-func boot(t *testing.T) string {
+func boot(t *testing.T, size int) string {
 	t.Helper()
 	code := []byte{0xba, 0xf8, 0x03} // mov dx, 0x3f8
 	for _, c := range []byte("guest\n") {
 		code = append(code, 0xb0, c, 0xee) // mov al, c; out dx, al
 	}
-	code = append(code, 0xf4, 0xeb, 0xfd)                  // hlt; jmp to it
-	disk := append(code, make([]byte, 1<<20-len(code))...) // no BIOS boots a smaller one by virtio
+	code = append(code, 0xf4, 0xeb, 0xfd) // hlt; jmp to it
+	disk := append(code, make([]byte, size-len(code))...)
 	disk[510], disk[511] = 0x55, 0xaa
 	file := filepath.Join(t.TempDir(), "boot.img")
 	if err := os.WriteFile(file, disk, 0o600); err != nil {
@@ -52,10 +52,14 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%s is not in %s", want, got)
 		}
 	}
-	if !strings.HasSuffix(got, " -nic user") || strings.Contains(got, "-initrd") {
+	if !strings.HasSuffix(got, " -nic user") || strings.Contains(got, "-initrd") || strings.Contains(got, "graphics=off") {
 		t.Error(got)
 	}
 }
+
+// bootable is a size that SeaBIOS boots by virtio: one cylinder of its geometry
+// or more.
+const bootable = 1 << 20
 
 // TestGuest has a real QEMU run: it is ready, outlives who started it, is
 // adopted, and is switched off when its power button is of no use.
@@ -64,8 +68,8 @@ func TestGuest(t *testing.T) {
 		t.Skip(err)
 	}
 	dir := t.TempDir()
-	s := declared(t, `kvm = { disks = ["`+boot(t)+`"], memory = "32MiB", accel = "tcg" }
-ready = { output = "^guest" }
+	s := declared(t, `kvm = { disks = ["`+boot(t, bootable)+`"], memory = "32MiB", accel = "tcg" }
+ready = { output = "guest" }
 stop = { grace = "500ms" }`)
 	w := program.Where{RunDir: dir, LogDir: dir, Log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -96,5 +100,31 @@ stop = { grace = "500ms" }`)
 	err = New(s, w).Logs(ctx, 10, false, func(line []byte) error { said = append(said, string(line)); return nil })
 	if err != nil || !slices.ContainsFunc(said, func(l string) bool { return strings.Contains(l, "guest") }) {
 		t.Errorf("%q, %v", said, err)
+	}
+}
+
+// Of one that does not boot its log says why.
+func TestAGuestThatDoesNotBootSaysSo(t *testing.T) {
+	if _, err := exec.LookPath(binary); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	s := declared(t, `kvm = { disks = ["`+boot(t, 512)+`"], memory = "32MiB", accel = "tcg" }
+ready = { output = "No bootable device" }
+stop = { grace = "100ms" }`)
+	w := program.Where{RunDir: dir, LogDir: dir, Log: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	i, err := New(s, w).Start(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = i.Stop() })
+	if err := i.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "guest.log"))
+	if err != nil || !strings.Contains(string(text), "could not read the boot disk") {
+		t.Errorf("%q, %v", text, err)
 	}
 }
