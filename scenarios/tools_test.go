@@ -97,16 +97,18 @@ limits = { cpu = 0.2, memory = "16MiB", pids = 8 }
 `, "16777216\n20000 100000\n8"},
 }
 
-// limitsMemory has a service want more than it may have.
+// limitsMemory has a program and a container want more than they may have.
 func (g *grid) limitsMemory(ctx context.Context, node string) {
 	GinkgoHelper()
-	Expect(g.declares(ctx, node, "greedy", `command = "tail /dev/zero"
-restart = "never"
-limits = { memory = "32MiB" }
-`)).To(HaveField("Code", 0))
-	failed := g.serves(ctx, node, "greedy", "failed", in("failed"))
-	Expect(failed.Why).To(ContainSubstring("out of its memory, 32 MiB"))
-	Expect(*failed.Last).To(And(HaveField("Known", true), HaveField("Code", 137)))
+	for name, keys := range map[string]string{
+		"greedy":  `command = "tail /dev/zero"`,
+		"glutton": "runtime = \"docker\"\ndocker = { image = \"mini:1\", network = \"none\" }\n" + `command = ["/bin/busybox", "tail", "/dev/zero"]`,
+	} {
+		Expect(g.declares(ctx, node, name, keys+"\nrestart = \"never\"\nlimits = { memory = \"32MiB\" }\n")).To(HaveField("Code", 0))
+		failed := g.serves(ctx, node, name, "failed", in("failed"))
+		Expect(failed.Why).To(ContainSubstring("out of its memory"), name)
+		Expect(*failed.Last).To(And(HaveField("Known", true), HaveField("Code", 137)), name)
+	}
 }
 
 // limitsTasks has one start more tasks than it may have: a bomb that has an end.
@@ -183,7 +185,7 @@ var _ = Describe("the tools layer", vm, notNetns, tools, func() {
 	}, patience)
 
 	It("keeps containers and guests as services, and all within their limits", func(ctx SpecContext) {
-		breaks("tail invoked oom-killer", "oom-kill:constraint=CONSTRAINT_MEMCG")
+		breaks("tail invoked oom-killer", "busybox invoked oom-killer", "oom-kill:constraint=CONSTRAINT_MEMCG")
 		g := up(ctx, withTools(officeOnly))
 		g.works(ctx, "node")
 		g.hasTool(ctx, "node", "docker", "version")
