@@ -181,7 +181,7 @@ func (q *Queue) made(kv store.KV, now time.Time) error {
 
 // gone forgets a job.
 func (q *Queue) gone(id string) {
-	q.perform(q.m.Forgotten(id))
+	q.perform(q.m.Forgotten(id, q.o.Clock()))
 	q.drop = append(q.drop, id)
 	signal(q.pieces)
 }

@@ -56,7 +56,7 @@ func (m *Machine) Done(id string, node api.NodeID, result Result, revision int64
 		m.open = remove(m.open, j, byMaking)
 	}
 	m.waiting, m.ended = m.waiting-1, m.ended+1
-	next := n.dequeue(r)
+	next := n.dequeue(r, now)
 	out = append(append(out, m.handOut(n, now)...), m.ask(j, now)...)
 	if next != nil {
 		out = append(out, m.ask(next.job, now)...)
@@ -133,12 +133,12 @@ func (m *Machine) unfinished(id api.NodeID) []*run {
 func (m *Machine) Tick(now time.Time, elsewhere func(api.NodeID) bool) []Effect {
 	var out []Effect
 	for _, j := range m.open {
+		m.look(j, now, elsewhere)
 		for _, r := range j.runs {
 			if r.result == nil && !r.ending && (r.late(now) || r.cancel) {
 				out = append(out, m.overdue(r, now, elsewhere)...)
 			}
 		}
-		m.look(j, now, elsewhere)
 		out = append(out, m.ask(j, now)...)
 	}
 	return out

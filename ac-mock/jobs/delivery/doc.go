@@ -18,6 +18,8 @@
 //     most MaxHanded of a node's are handed out at once; of a job with Parallel, so
 //     many nodes have a turn, over all ACs; a node that goes away before it has
 //     begun loses it to the next, and has one again when it is back;
+//   - who waits for others and is there does not expire by that, unless the job
+//     was given a time to live;
 //   - output is acknowledged when it is durable here, an exit when its result is
 //     in the store, and that is written after all output before it;
 //   - an end that an AC decided (expired, cancelled, refused, lost) gives way to

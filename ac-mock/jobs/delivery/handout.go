@@ -89,8 +89,21 @@ func (m *Machine) Drained(id api.NodeID, drained bool, now time.Time) (out []Eff
 	return append(out, m.handOut(n, now)...)
 }
 
-// late says whether a run's time to begin is over.
-func (r *run) late(now time.Time) bool { return !now.Before(r.job.spec.Expires) }
+// late says whether a run's time to begin is over. In a job without a time to
+// live that stands still for a node that waits for others and is there, and begins
+// when it has its turn.
+func (r *run) late(now time.Time) bool {
+	over := r.job.spec.Expires
+	if r.job.spec.Request.TTLMS == 0 {
+		if !r.hasTurn() {
+			return !now.Before(over) && r.isAway(now)
+		}
+		if from := r.turned.Add(turnWait); !r.turned.IsZero() && from.After(over) {
+			over = from
+		}
+	}
+	return !now.Before(over)
+}
 
 // hand names a run to its node. One that may not begin any more is asked for: the
 // node tells how it stands, or that it knows nothing of it.
@@ -155,13 +168,16 @@ const turnWait = 30 * time.Second
 
 // givenOn says whether the turn of a run is another's as soon as one can begin.
 func (r *run) givenOn(now time.Time) bool {
-	return !r.away.IsZero() && now.Sub(r.away) >= turnWait && !r.began && !r.ending && r.exit == nil
+	return r.isAway(now) && !r.began && !r.ending && r.exit == nil
 }
 
-// look notes since when those are away that have a turn.
+// isAway says whether a node has been away for long.
+func (r *run) isAway(now time.Time) bool { return !r.away.IsZero() && now.Sub(r.away) >= turnWait }
+
+// look notes since when those are away that have a turn, or wait for one.
 func (m *Machine) look(j *job, now time.Time, elsewhere func(api.NodeID) bool) {
 	for _, r := range j.runs {
-		if !j.turns[r.node] || r.result != nil || r.began {
+		if r.result != nil || r.began {
 			continue
 		}
 		if m.nodes[r.node].attached || elsewhere(r.node) {
@@ -183,7 +199,7 @@ func (m *Machine) Turns(id string, nodes []api.NodeID, revision int64, now time.
 	for _, id := range nodes {
 		j.turns[id] = true
 		if r := j.byNode[id]; r != nil && !before[id] {
-			r.away = time.Time{} // whoever gave it saw the node
+			r.away, r.turned = time.Time{}, now // whoever gave it saw the node
 		}
 	}
 	var out []Effect

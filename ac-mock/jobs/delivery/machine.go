@@ -57,7 +57,8 @@ type run struct {
 	ending bool       // a result is being written
 	cancel bool
 	since  time.Time // when the node was told to cancel
-	away   time.Time // since when it is that has a turn and has not begun; zero: it is not
+	away   time.Time // since when it is, before it has begun; zero: it is not
+	turned time.Time // when its turn came, after others; zero: nobody was before it
 }
 
 // node is one with jobs, or with a session.
@@ -165,7 +166,7 @@ func (n *node) enqueue(r *run) {
 
 // dequeue takes a run out that has ended, and returns the next of its queue if
 // that one's time has come.
-func (n *node) dequeue(r *run) (next *run) {
+func (n *node) dequeue(r *run, now time.Time) (next *run) {
 	if r.handed {
 		r.handed = false
 		n.handed--
@@ -185,12 +186,12 @@ func (n *node) dequeue(r *run) (next *run) {
 	if next = n.queues[q][0]; next.ready {
 		return nil
 	}
-	next.ready, n.ready = true, insert(n.ready, next, byMakingR)
+	next.ready, next.turned, n.ready = true, now, insert(n.ready, next, byMakingR)
 	return next
 }
 
 // Forgotten tells that a job is not in the store any more.
-func (m *Machine) Forgotten(id string) []Effect {
+func (m *Machine) Forgotten(id string, now time.Time) []Effect {
 	j := m.jobs[id]
 	if j == nil {
 		return nil
@@ -202,7 +203,7 @@ func (m *Machine) Forgotten(id string) []Effect {
 		}
 		m.waiting--
 		n := m.nodes[r.node]
-		_ = n.dequeue(r)
+		_ = n.dequeue(r, now)
 		m.tidy(n)
 	}
 	delete(m.jobs, id)

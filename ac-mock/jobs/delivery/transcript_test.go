@@ -77,7 +77,7 @@ func (p *player) step(w []string) []Effect {
 	case "gone": // NODE WHY
 		return p.m.Gone(nodeOf(arg(1)), arg(2), p.now)
 	case "forgotten":
-		return p.m.Forgotten(arg(1))
+		return p.m.Forgotten(arg(1), p.now)
 	case "deaf": // what is written is not heard of
 		p.deaf = arg(1) == "yes"
 	case "done": // JOB NODE STATE: another AC says so
@@ -109,7 +109,7 @@ func (p *player) spec(w []string) Spec {
 			s.Request.Parallel, _ = strconv.Atoi(value)
 		case "ttl":
 			d, _ := time.ParseDuration(value)
-			s.Expires = p.now.Add(d)
+			s.Expires, s.Request.TTLMS = p.now.Add(d), d.Milliseconds()
 		}
 	}
 	return s
@@ -173,6 +173,6 @@ func BenchmarkFanOut(b *testing.B) {
 			m.Exit(n, api.Frame{Job: id, Seq: 1, State: api.JobSuccess}, t0)
 			m.Done(id, n, Result{State: api.JobSuccess, Seq: 1}, revision, t0)
 		}
-		m.Forgotten(id)
+		m.Forgotten(id, t0)
 	}
 }
