@@ -27,12 +27,12 @@ func (g program) text() []byte {
 	if len(g.stdin) > 0 {
 		fmt.Fprintf(&b, "exec <%s\n", stdinFile)
 	}
-	fmt.Fprintf(&b, "cd -P %s 2>&8 && {\n", quoted(g.dir))
+	fmt.Fprintf(&b, "g8os_p=no\ncd -P %s 2>&8 && {\n", quoted(g.dir))
 	argv := g.argv
 	var odd []string // names that a shell has no variables for, or that are its own
 	for _, e := range g.env {
 		name, value, _ := strings.Cut(e, "=")
-		if !plainName.MatchString(name) || slices.Contains(shellsOwn, name) {
+		if !plainName.MatchString(name) || slices.Contains(shellsOwn, name) || strings.HasPrefix(name, "g8os_") {
 			odd = append(odd, e)
 			continue
 		}
@@ -45,14 +45,15 @@ func (g program) text() []byte {
 	for _, a := range argv {
 		b.WriteString(" " + quoted(a))
 	}
-	b.WriteString("\n}\n")
+	b.WriteString("\ng8os_p=ok\n}\n")
 	return b.Bytes()
 }
 
 var (
 	plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	// shellsOwn are variables that some shell does not let itself be given.
-	shellsOwn = []string{"BASHOPTS", "BASH_VERSINFO", "EUID", "LINENO", "OPTIND", "PPID", "SHELLOPTS", "UID"}
+	// shellsOwn are variables that some shell does not let itself be given, or
+	// that change how it reads.
+	shellsOwn = []string{"BASHOPTS", "BASH_VERSINFO", "EUID", "IFS", "LINENO", "OPTIND", "PPID", "PS4", "SHELLOPTS", "TMOUT", "UID"}
 )
 
 // quoted is text as a shell's word (POSIX, 2.2.2).

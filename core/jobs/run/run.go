@@ -133,6 +133,7 @@ func (r *Runner) Start(id string, req api.ExecRequest, now time.Time) (*Process,
 		return nil, err
 	}
 	if p.shim {
+		_, _ = p.gate.WriteString("load\n") // or it loads when it is to go
 		go p.wait(func() { _ = p.cmd.Wait() })
 	}
 	return p, nil

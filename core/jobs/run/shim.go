@@ -20,14 +20,21 @@ import (
 //
 //	3 exit   4 told   5 6 the pipes, held open   7 gate   8 stderr
 //
-// The shell's own stderr is not the program's: it would say how that ended.
+// It reads the file when it is told to load it, or else to go: what is read before
+// keeps nobody waiting. The shell's own stderr is not the program's: it would say
+// how that ended.
 const shim = `trap g8os_t=1 HUP INT QUIT TERM
 exec 8>&2 2>/dev/null
 read g8os_w <&7
+[ "$g8os_w" != load ] || { . ./program; read g8os_w <&7; }
 [ "$g8os_w" = go ] || [ "$g8os_t" ] || exit 0
 echo run >&3
 g8os_c=143
-[ "$g8os_t" ] || { (. ./program && exec "$@" 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; exit 126); g8os_c=$?; }
+[ "$g8os_t" ] || {
+	[ "$g8os_p" ] || . ./program
+	([ "$g8os_p" != ok ] || exec "$@" 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; exit 126)
+	g8os_c=$?
+}
 echo $g8os_c >&3
 echo >&4
 g8os_n=0

@@ -24,10 +24,20 @@ func isSpare(name string) bool { return strings.HasPrefix(name, sparePrefix) }
 type spares struct {
 	n      atomic.Int64
 	mu     sync.Mutex
-	ready  *Process // nil: none
-	making sync.WaitGroup
+	next   chan *Process // holds one, or will soon; nil in it: it failed. nil: none is made
 	closed bool
-	busy   bool // one is being made
+}
+
+// claim takes what there is ahead, or is being made; nil: nothing.
+func (s *spares) claim() *Process {
+	s.mu.Lock()
+	next := s.next
+	s.next = nil
+	s.mu.Unlock()
+	if next == nil {
+		return nil
+	}
+	return <-next
 }
 
 // take returns a shim that knows of no program.
@@ -35,10 +45,7 @@ func (r *Runner) take(who account) (*Process, error) {
 	if who.credential != nil {
 		return r.make(who)
 	}
-	r.spares.mu.Lock()
-	p := r.spares.ready
-	r.spares.ready = nil
-	r.spares.mu.Unlock()
+	p := r.spares.claim()
 	if p != nil && p.id.Alive() {
 		return p, nil
 	}
@@ -71,19 +78,18 @@ func (r *Runner) make(who account) (*Process, error) {
 func (r *Runner) refill() {
 	r.spares.mu.Lock()
 	defer r.spares.mu.Unlock()
-	if r.spares.closed || r.spares.busy || r.spares.ready != nil {
+	if r.spares.closed || r.spares.next != nil {
 		return
 	}
-	r.spares.busy = true
-	r.spares.making.Go(func() {
+	next := make(chan *Process, 1)
+	r.spares.next = next
+	go func() {
 		p, err := r.make(account{})
 		if err != nil {
 			r.opt.Log.Debug("no shim ahead of the next job", "error", err)
 		}
-		r.spares.mu.Lock()
-		defer r.spares.mu.Unlock()
-		r.spares.busy, r.spares.ready = false, p
-	})
+		next <- p
+	}()
 }
 
 // discard ends a shim that is not to run its program, and clears away.
@@ -101,12 +107,8 @@ func (r *Runner) Close() {
 	r.spares.mu.Lock()
 	r.spares.closed = true
 	r.spares.mu.Unlock()
-	r.spares.making.Wait()
-	r.spares.mu.Lock()
-	defer r.spares.mu.Unlock()
-	if p := r.spares.ready; p != nil {
+	if p := r.spares.claim(); p != nil {
 		p.discard()
-		r.spares.ready = nil
 	}
 }
 

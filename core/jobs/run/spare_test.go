@@ -30,16 +30,19 @@ func runs(t *testing.T, r *Runner, id string) int {
 	return p.id.PID
 }
 
-// spare waits for the shim that is ahead of the next job.
+// spare is the shim that is ahead of the next job; it stays there.
 func spare(t *testing.T, r *Runner) *Process {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		r.spares.mu.Lock()
-		p := r.spares.ready
+		next := r.spares.next
 		r.spares.mu.Unlock()
-		if p != nil {
-			return p
+		if next == nil {
+			continue
 		}
+		p := <-next
+		next <- p
+		return p
 	}
 	t.Fatal("no shim is made ahead of the next job")
 	return nil
