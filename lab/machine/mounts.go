@@ -87,7 +87,12 @@ func mountNode(hostname string, fs NodeFS) error {
 			return err
 		}
 	}
-	for _, d := range []string{"/mnt", "/root", "/tmp"} {
+	// A machine has /run in memory, and the host may have it on a disk: what jobs
+	// and services make and remove all the time is where it would be.
+	for _, d := range []string{"/mnt", "/root", "/tmp", "/run/g8os/jobs", "/run/g8os/services"} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
 		if err := mount("tmpfs", d, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
 			return err
 		}
