@@ -23,8 +23,10 @@ func BenchmarkGrowth(b *testing.B) {
 	r.load(b, certs[:few], beats, 1) // what is made once is made now
 	var least, most cost
 	for b.Loop() {
-		most, least = r.load(b, certs, beats, 1), r.load(b, certs[:few], beats, rounds)
-		most.bytes, least.bytes = r.weigh(b, certs, 1), r.weigh(b, certs[:few], rounds/2)
+		// Few first: what many have left behind goes while few are weighed.
+		light, heavy := r.weigh(b, certs[:few], rounds/2), r.weigh(b, certs, 1)
+		least, most = r.load(b, certs[:few], beats, rounds), r.load(b, certs, beats, 1)
+		least.bytes, most.bytes = light, heavy
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(most.bytes/1024, "KiB-in-use/node")
@@ -76,15 +78,23 @@ func (r *rig) weigh(b *testing.B, certs []tls.Certificate, times int) (bytes flo
 	return bytes / float64(len(certs)*times)
 }
 
-// inUse is the memory of live objects and stacks, in bytes.
+// inUse is the memory of live objects and stacks, in bytes, once collecting
+// makes it no less.
 func inUse() uint64 {
-	for range 3 {
-		runtime.GC()
-	}
 	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	for last := uint64(0); ; {
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		now := m.HeapAlloc + m.StackInuse
+		if last > 0 && now+settled >= last {
+			return now
+		}
+		last = now
+	}
 }
+
+// settled is by how much memory may differ from one collection to the next.
+const settled = 16 << 10
 
 // beat sends heartbeats over sessions and waits for each answer.
 func (c clients) beat(sessions []net.Conn) error {
