@@ -101,7 +101,7 @@ func (p *Process) readNote() (n note, err error) {
 // turnAway has a shim end that waits at the gate and is not known of.
 func (p *Process) turnAway() {
 	if f, err := os.OpenFile(filepath.Join(p.dir, gatePipe), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-		_, _ = f.WriteString("stop\n")
+		_, _ = f.WriteString("stop\ndone\n") // the latter to one that a signal has stopped
 		_ = f.Close()
 	}
 }

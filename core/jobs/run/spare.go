@@ -46,7 +46,7 @@ func (r *Runner) take(who account) (*Process, error) {
 		return r.make(who)
 	}
 	p := r.spares.claim()
-	if p != nil && p.id.Alive() {
+	if p != nil && p.id.Alive() && !p.wasStarted() { // a signal would have it say that it was stopped
 		return p, nil
 	}
 	if p != nil {

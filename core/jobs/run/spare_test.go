@@ -54,7 +54,8 @@ func fresh(t *testing.T, dir string) *Runner {
 	return r
 }
 
-// A shim that was made ahead is that of the next job, unless it is dead by then.
+// A shim that was made ahead is that of the next job, unless it was killed or
+// told to end by then.
 func TestSpare(t *testing.T) {
 	r := fresh(t, t.TempDir())
 	runs(t, r, "one")
@@ -62,15 +63,20 @@ func TestSpare(t *testing.T) {
 	if pid := runs(t, r, "two"); pid != ahead.PID {
 		t.Errorf("process %d is the shim, and %d was ahead", pid, ahead.PID)
 	}
-	dead := spare(t, r)
-	if err := syscall.Kill(dead.id.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	for dead.id.Alive() {
-		time.Sleep(time.Millisecond)
-	}
-	if pid := runs(t, r, "three"); pid == dead.id.PID {
-		t.Error("a dead shim ran a job")
+	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		spoilt := spare(t, r)
+		if err := syscall.Kill(spoilt.id.PID, signal); err != nil {
+			t.Fatal(err)
+		}
+		for spoilt.id.Alive() && !spoilt.wasStarted() {
+			time.Sleep(time.Millisecond)
+		}
+		if pid := runs(t, r, "three"); pid == spoilt.id.PID {
+			t.Errorf("a shim ran a job that had got %s", signal)
+		}
+		for spoilt.id.Alive() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
 
