@@ -27,7 +27,7 @@ func (g program) text() []byte {
 	if len(g.stdin) > 0 {
 		fmt.Fprintf(&b, "exec <%s\n", stdinFile)
 	}
-	fmt.Fprintf(&b, "g8os_p=no\ncd -P %s 2>&8 && {\n", quoted(g.dir))
+	fmt.Fprintf(&b, "g8os_p=no\ncd -P %s 2>&9 && {\n", quoted(g.dir))
 	argv := g.argv
 	var odd []string // names that a shell has no variables for, or that are its own
 	for _, e := range g.env {

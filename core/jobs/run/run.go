@@ -101,6 +101,7 @@ type Process struct {
 	shim     bool
 	deadline int64
 	streams  [2]*stream
+	birth    *os.File // where the shim hears of its job
 	gate     *os.File
 	told     *os.File
 
@@ -128,12 +129,14 @@ func (r *Runner) Start(id string, req api.ExecRequest, now time.Time) (*Process,
 		return nil, fmt.Errorf("run job %s: %w", id, err)
 	}
 	p.Started = now
-	if err := p.charge(req, who); err != nil {
+	if err = p.charge(req, who); err == nil && p.shim {
+		_, err = p.birth.WriteString("load\n")
+	}
+	if err != nil {
 		p.discard()
 		return nil, err
 	}
 	if p.shim {
-		_, _ = p.gate.WriteString("load\n") // or it loads when it is to go
 		go p.wait(func() { _ = p.cmd.Wait() })
 	}
 	return p, nil

@@ -18,21 +18,24 @@ import (
 // were. One that comes before the program has begun keeps it from beginning. A
 // read that a signal interrupts fails: a hundred of them are no pipe any more.
 //
-//	3 exit   4 told   5 6 the pipes, held open   7 gate   8 stderr
+//	3 exit   4 told   5 6 the pipes, held open   7 gate   8 birth   9 stderr
 //
-// It reads the file when it is told to load it, or else to go: what is read before
-// keeps nobody waiting. The shell's own stderr is not the program's: it would say
-// how that ended.
+// At its birth it reads whether there is a job for it: it ends with a g8os_core
+// that has none. Then it loads the file, which keeps nobody waiting, and waits at
+// the gate. The shell's own stderr is not the program's: it would say how that
+// ended.
 const shim = `trap g8os_t=1 HUP INT QUIT TERM
-exec 8>&2 2>/dev/null
+exec 9>&2 2>/dev/null
+read g8os_w <&8
+[ "$g8os_w" = load ] || exit 143
+exec 8<&-
+. ./program
 read g8os_w <&7
-[ "$g8os_w" != load ] || { . ./program; read g8os_w <&7; }
 [ "$g8os_w" = go ] || [ "$g8os_t" ] || exit 0
 echo run >&3
 g8os_c=143
 [ "$g8os_t" ] || {
-	[ "$g8os_p" ] || . ./program
-	([ "$g8os_p" != ok ] || exec "$@" 2>&8 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; exit 126)
+	([ "$g8os_p" != ok ] || exec "$@" 2>&9 3>&- 4>&- 5>&- 6>&- 7>&- 9>&-; exit 126)
 	g8os_c=$?
 }
 echo $g8os_c >&3
@@ -92,6 +95,12 @@ func (p *Process) handOver(c *exec.Cmd) (files []*os.File, err error) {
 		c.ExtraFiles = []*os.File{
 			open(exitFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND), open(toldPipe, os.O_RDWR),
 			open("1", os.O_RDWR), open("2", os.O_RDWR), open(gatePipe, os.O_RDWR),
+		}
+	}
+	if p.shim && err == nil {
+		var hear *os.File
+		if hear, p.birth, err = os.Pipe(); err == nil {
+			files, c.ExtraFiles = append(files, hear), append(c.ExtraFiles, hear)
 		}
 	}
 	return files, err
@@ -183,7 +192,7 @@ func (p *Process) closeFiles() {
 			s.close()
 		}
 	}
-	for _, f := range []*os.File{p.told, p.gate} {
+	for _, f := range []*os.File{p.told, p.gate, p.birth} {
 		if f != nil {
 			_ = f.Close()
 		}

@@ -13,7 +13,8 @@ import (
 )
 
 // To start a shell takes longer than most of what is run below it. So one shim
-// is ahead of the jobs: it waits at its gate, in a folder that becomes the job's.
+// is ahead of the jobs: it waits to hear of one, in a folder that becomes the
+// job's, and ends when this g8os_core does.
 //
 //	RUN/.spare-PID-N ── rename(2) ──▶ RUN/JOB
 const sparePrefix = ".spare-"
@@ -46,7 +47,7 @@ func (r *Runner) take(who account) (*Process, error) {
 		return r.make(who)
 	}
 	p := r.spares.claim()
-	if p != nil && p.id.Alive() && !p.wasStarted() { // a signal would have it say that it was stopped
+	if p != nil && p.id.Alive() {
 		return p, nil
 	}
 	if p != nil {
@@ -112,15 +113,14 @@ func (r *Runner) Close() {
 	}
 }
 
-// clearSpares ends those that an earlier g8os_core has left.
+// clearSpares removes the folders of those of an earlier g8os_core: they have ended
+// with it.
 func (r *Runner) clearSpares() {
 	left, err := filepath.Glob(filepath.Join(r.opt.Dir, sparePrefix+"*"))
 	for _, dir := range left {
-		p := r.process(filepath.Base(dir))
-		p.turnAway()
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	if err != nil {
-		r.opt.Log.Debug("shims of an earlier run are left", "error", err)
+		r.opt.Log.Debug("folders of shims are left", "error", err)
 	}
 }

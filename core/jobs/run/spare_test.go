@@ -80,12 +80,15 @@ func TestSpare(t *testing.T) {
 	}
 }
 
-// One that is ahead ends with its Runner, or with the next one after a crash; it
-// is no job to be adopted.
+// One that is ahead ends with its Runner, also when that crashes, and the next one
+// clears away; it is no job to be adopted.
 func TestSpareIsLeft(t *testing.T) {
-	for name, end := range map[string]func(*Runner, string){
-		"ends":    func(r *Runner, _ string) { r.Close() },
-		"crashed": func(_ *Runner, dir string) { New(Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}) },
+	for name, end := range map[string]func(r *Runner, p *Process, dir string){
+		"ends": func(r *Runner, _ *Process, _ string) { r.Close() },
+		"crashed": func(_ *Runner, p *Process, dir string) {
+			_ = p.birth.Close() // as the kernel does
+			fresh(t, dir)
+		},
 	} {
 		dir := t.TempDir()
 		r := fresh(t, dir)
@@ -94,7 +97,7 @@ func TestSpareIsLeft(t *testing.T) {
 		if left := r.Left(); len(left) > 0 {
 			t.Errorf("%s: %v are taken for jobs", name, left)
 		}
-		end(r, dir)
+		end(r, p, dir)
 		for deadline := time.Now().Add(10 * time.Second); p.id.Alive(); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: process %d is left", name, p.id.PID)
