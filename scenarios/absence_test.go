@@ -99,6 +99,7 @@ var _ = Describe("an AC that goes away", netns, vm, func() {
 		var login bytes.Buffer
 		ssh, err := g.Node("node").SSH(ctx, numbered(lines+400), func(c *exec.Cmd) { c.Stdout = &login })
 		ok(err)
+		DeferCleanup(func() { _, _ = ssh.Process.Kill(), ssh.Wait() }) // the node's namespace waits for it
 		g.logged(ctx, g.Node("node"), "job=count")
 
 		ok(g.AC("ac1").Pause(ctx))

@@ -41,6 +41,7 @@ var _ = Describe("g8os_core", netns, vm, func() {
 		ok(err)
 		ssh, err := g.Node("node").SSH(ctx, []string{"echo", "in;", "cat"}, func(c *exec.Cmd) { c.Stdin, c.Stdout = stdin, &login })
 		ok(err)
+		DeferCleanup(func() { _, _ = ssh.Process.Kill(), ssh.Wait() }) // the node's namespace waits for it
 		ok(stdin.Close())
 		Eventually(ctx, func() string { return g.inside(ctx, "node", "sh", "-c", "pidof cat || true") }).WithTimeout(stepTimeout()).ShouldNot(BeEmpty())
 		for range 2 {

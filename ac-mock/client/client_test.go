@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,27 +98,6 @@ func TestExecStreamBreaks(t *testing.T) {
 		if _, err := c.Exec(t.Context(), "n", api.ExecRequest{Argv: []string{"x"}}, client.ExecOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
-	}
-}
-
-// Who runs one job after another needs one connection.
-func TestConnectionIsUsedAgain(t *testing.T) {
-	g := clienttest.NewGrid(t)
-	c := dial(t, g.Context("default", g.AC(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, `{"job":"j"}`)
-		fmt.Fprintln(w, `{"done":true,"state":"success"}`)
-		_ = http.NewResponseController(w).Flush()
-		time.Sleep(20 * time.Millisecond) // what an AC has still to do
-	}), time.Now().Add(time.Hour))))
-	var used []bool
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = append(used, i.Reused) }})
-	for range 3 {
-		if code, err := c.Exec(ctx, "n", api.ExecRequest{Argv: []string{"x"}}, client.ExecOptions{}); err != nil || code != 0 {
-			t.Fatalf("code %d, %v", code, err)
-		}
-	}
-	if !slices.Equal(used, []bool{false, true, true}) {
-		t.Errorf("whether connections were used before: %v", used)
 	}
 }
 

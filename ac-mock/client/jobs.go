@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -105,21 +104,9 @@ func (c *Client) events(ctx context.Context, method, path string, body any, take
 		return nil
 	})
 	if errors.Is(err, errEnded) {
-		drain(res.Body)
 		return nil
 	}
 	return err
-}
-
-// drainWithin is how long the end of an answer is waited for that has said all.
-const drainWithin = time.Second
-
-// drain reads an answer to its end, which is near: else its connection, and the
-// handshake that it took, would be of no use to the next request.
-func drain(body io.ReadCloser) {
-	over := time.AfterFunc(drainWithin, func() { _ = body.Close() })
-	defer over.Stop()
-	_, _ = io.CopyN(io.Discard, body, 4<<10)
 }
 
 // ofJob puts a job's id into a path.
