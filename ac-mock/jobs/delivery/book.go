@@ -128,8 +128,8 @@ func (m *Machine) unfinished(id api.NodeID) []*run {
 	return all
 }
 
-// Tick ends what time has ended, and gives turns on. elsewhere says whether a node has a session
-// with another AC: that one decides then.
+// Tick ends what time has ended, and gives turns on. elsewhere says whether a node
+// has a session with another AC: that one decides then.
 func (m *Machine) Tick(now time.Time, elsewhere func(api.NodeID) bool) []Effect {
 	var out []Effect
 	for _, j := range m.open {
@@ -167,7 +167,7 @@ func (m *Machine) overdue(r *run, now time.Time, elsewhere func(api.NodeID) bool
 
 // timeOver says why a run expired.
 func (r *run) timeOver(how string) string {
-	return fmt.Sprintf("its time was over at %s, %s", r.job.spec.Expires.UTC().Format(time.RFC3339), how)
+	return fmt.Sprintf("its time was over at %s, %s", r.expires().UTC().Format(time.RFC3339), how)
 }
 
 // Unwritten tells that a result could not be written because there is another:

@@ -90,19 +90,23 @@ func (m *Machine) Drained(id api.NodeID, drained bool, now time.Time) (out []Eff
 }
 
 // late says whether a run's time to begin is over. In a job without a time to
-// live that stands still for a node that waits for others and is there, and begins
-// when it has its turn.
+// live it stands still for a node that waits for others and is there.
 func (r *run) late(now time.Time) bool {
+	waits := r.job.spec.Request.TTLMS == 0 && !r.hasTurn()
+	return !now.Before(r.expires()) && (!waits || r.isAway(now))
+}
+
+// expires is when a run's time to begin is over; without a time to live it begins
+// when the run has its turn.
+func (r *run) expires() time.Time {
 	over := r.job.spec.Expires
-	if r.job.spec.Request.TTLMS == 0 {
-		if !r.hasTurn() {
-			return !now.Before(over) && r.isAway(now)
-		}
-		if from := r.turned.Add(turnWait); !r.turned.IsZero() && from.After(over) {
-			over = from
-		}
+	if r.job.spec.Request.TTLMS > 0 || !r.hasTurn() || r.turned.IsZero() {
+		return over
 	}
-	return !now.Before(over)
+	if from := r.turned.Add(turnWait); from.After(over) {
+		return from
+	}
+	return over
 }
 
 // hand names a run to its node. One that may not begin any more is asked for: the

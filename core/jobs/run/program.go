@@ -79,7 +79,7 @@ func (r *Runner) program(p *Process, req api.ExecRequest, who account) (g progra
 		return g, err
 	}
 	g.argv = append([]string{path}, argv[1:]...)
-	for _, text := range append(g.argv, g.env...) {
+	for _, text := range slices.Concat(g.argv, g.env) {
 		if strings.Contains(text, "\x00") {
 			return g, refuse(CodeNotRunnable, "run %q: a zero byte in its arguments or variables", first(req))
 		}
