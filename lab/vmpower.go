@@ -16,6 +16,7 @@ import (
 	"github.com/g8os/g8os/lab/vm"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/disk"
+	"github.com/g8os/g8os/lab/vm/frozen"
 	"github.com/g8os/g8os/lab/vm/kernel"
 )
 
@@ -109,6 +110,7 @@ func (b vmBody) spec(ctx context.Context) (vm.Spec, error) {
 		if s.Template, err = l.template(ctx, cache, s.Machine); err != nil {
 			return s, err
 		}
+		s.Library = frozen.Library(l.st.BinDir)
 	}
 	s.Machine.Name, s.Machine.Dir, s.Machine.Log = l.Name()+"."+b.Name(), l.vmDir(b.Name()), b.LogPath()
 	s.Machine.RTC = now().Add(b.plan.Clock)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/g8os/g8os/lab/vm"
 	"github.com/g8os/g8os/lab/vm/accel"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/template"
@@ -83,9 +84,9 @@ func (l *Lab) template(ctx context.Context, cache string, spec args.Spec) (*temp
 			return &known.Template, nil
 		}
 	}
-	t, err := template.Get(ctx, template.Options{Cache: cache, Spec: spec, Say: func(format string, a ...any) {
+	t, err := template.Get(ctx, vm.Wanted(cache, l.st.BinDir, spec, func(format string, a ...any) {
 		l.opt.Progress(fmt.Sprintf(format, a...))
-	}})
+	}))
 	if err != nil {
 		if os.Getenv(accel.Env) == accel.KVM { // nobody has seen it work
 			err = fmt.Errorf("%w (%s=%s is in force: g8lab doctor without it says whether KVM works)", err, accel.Env, accel.KVM)

@@ -79,3 +79,12 @@ func (c *Conn) Wait(ctx context.Context, fits func(Event) bool) (Event, error) {
 		}
 	}
 }
+
+// Deleted waits until the guest has let go of a device that device_del named.
+func (c *Conn) Deleted(ctx context.Context, id string) error {
+	_, err := c.Wait(ctx, func(e Event) bool { return e.Name == "DEVICE_DELETED" && e.Data["device"] == id })
+	if err != nil {
+		return fmt.Errorf("unplug %s: the guest does not let it go: %w", id, err)
+	}
+	return nil
+}

@@ -141,9 +141,5 @@ func unplug(ctx context.Context, mon *qmp.Conn, id string) error {
 	if err := mon.Run(ctx, "device_del", map[string]any{"id": id}, nil); err != nil {
 		return err
 	}
-	_, err := mon.Wait(ctx, func(e qmp.Event) bool { return e.Name == "DEVICE_DELETED" && e.Data["device"] == id })
-	if err != nil {
-		return fmt.Errorf("unplug %s: the guest does not let it go: %w", id, err)
-	}
-	return nil
+	return mon.Deleted(ctx, id)
 }

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 
 	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/frozen"
+	"github.com/g8os/g8os/lab/vm/rehearsal"
+	"github.com/g8os/g8os/lab/vm/template"
 	"github.com/g8os/g8os/lab/vm/transient"
 )
 
@@ -40,6 +43,18 @@ func Machine(accel string, memoryMiB, cpus int, kernel args.Kernel) args.Spec {
 	}
 	kernel.Append = line
 	return args.Spec{Accel: accel, MemoryMiB: memoryMiB, CPUs: cpus, Kernel: &kernel, Warm: warm}
+}
+
+// Wanted says of what machine a template is wanted, for machines whose programs
+// are in a folder. Where g8frozen.so is among them, clones become the template,
+// which has rehearsed to be a node at the g8os_ac beside it.
+func Wanted(cache, programs string, spec args.Spec, say func(string, ...any)) template.Options {
+	o := template.Options{Cache: cache, Spec: spec, Say: say, Library: frozen.Library(programs)}
+	controller := filepath.Join(programs, "g8os_ac")
+	if _, err := os.Stat(controller); err == nil && o.Library != "" {
+		o.Rehearse = rehearsal.With(controller)
+	}
+	return o
 }
 
 // warm has the programs that every node runs unpacked once, before it is copied:

@@ -16,15 +16,18 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/frozen"
 	"github.com/g8os/g8os/lab/vm/kernel"
 	"github.com/g8os/g8os/lab/vm/template"
 )
@@ -41,8 +44,11 @@ type Spec struct {
 	Machine args.Spec
 	// Template makes it a clone; its Memory and Incoming are filled in. Nil: it boots.
 	Template *template.Template
-	Disks    []Disk
-	NICs     []NIC
+	// Library lets a clone become its template where that was frozen; "": it reads
+	// its state.
+	Library string
+	Disks   []Disk
+	NICs    []NIC
 	// Paused leaves it standing still.
 	Paused bool
 }
@@ -145,14 +151,45 @@ func Start(ctx context.Context, run Runner, s Spec) (*VM, error) {
 			return nil, fmt.Errorf("virtual machine %s: %w", s.Machine.Name, err)
 		}
 	}
-	if err := run.Start(ctx, s.Machine.Args()); err != nil {
-		return nil, fmt.Errorf("virtual machine %s: %w", s.Machine.Name, err)
-	}
 	v := Open(s.Machine.Dir)
-	if err := v.assemble(ctx, run, s); err != nil {
+	err := v.run(ctx, run, s)
+	if errors.Is(err, errEnded) && s.becomes() { // the image does not fit this host
+		s.Library = ""
+		err = v.run(ctx, run, s)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("virtual machine %s: %w", s.Machine.Name, err)
 	}
 	return v, nil
+}
+
+// becomes reports whether a clone is to be its template's process.
+func (s Spec) becomes() bool {
+	return s.Library != "" && s.Template != nil && s.Template.HasFrozen()
+}
+
+// run starts QEMU and makes it the machine.
+func (v *VM) run(ctx context.Context, run Runner, s Spec) error {
+	argv := s.Machine.Args()
+	if s.becomes() {
+		argv = frozen.Becoming(s.Library, s.Template.Frozen(), s.own(), argv)
+	}
+	if err := run.Start(ctx, argv); err != nil {
+		return err
+	}
+	return v.assemble(ctx, run, s)
+}
+
+// own are the files that a clone has for itself, by their names in a template.
+func (s Spec) own() map[string]string {
+	files := map[string]string{
+		filepath.Base(s.Template.Memory()):  s.Template.Memory(),
+		filepath.Base(s.Template.Console()): cmp.Or(s.Machine.Log, os.DevNull),
+	}
+	for _, path := range s.Machine.Dir.Sockets() {
+		files[filepath.Base(path)] = path
+	}
+	return files
 }
 
 func (s Spec) closeTaps() {
@@ -170,7 +207,7 @@ func (v *VM) assemble(ctx context.Context, run Runner, s Spec) error {
 		return err
 	}
 	defer mon.Close()
-	if s.Template != nil {
+	if s.Template != nil && !s.becomes() {
 		if err := restore(ctx, mon, s.Template.State()); err != nil {
 			return fmt.Errorf("%w (template %s)", err, s.Template.Dir)
 		}
@@ -191,6 +228,8 @@ func (v *VM) assemble(ctx context.Context, run Runner, s Spec) error {
 	return mon.Run(ctx, "cont", nil, nil)
 }
 
+var errEnded = errors.New("QEMU ended at once")
+
 // await waits until QEMU listens, or has ended.
 func (v *VM) await(ctx context.Context, run Runner) (*qmp.Conn, error) {
 	for {
@@ -199,7 +238,7 @@ func (v *VM) await(ctx context.Context, run Runner) (*qmp.Conn, error) {
 			return mon, nil
 		}
 		if how, ended := run.Ended(ctx); ended {
-			return nil, fmt.Errorf("QEMU ended at once: %s", how)
+			return nil, fmt.Errorf("%w: %s", errEnded, how)
 		}
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,7 @@
 package args
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,8 @@ type Spec struct {
 	TPM string
 	// Incoming waits for the state of a template (migrate-incoming).
 	Incoming bool
+	// TranslationMiB is the buffer of translated code; 0: TranslationMiB.
+	TranslationMiB int
 	// NoChannel leaves the port of the guest channel out.
 	NoChannel bool
 	// Running does not wait for cont.
@@ -198,7 +201,8 @@ func (a *words) accel(s Spec) {
 		return
 	}
 	// The buffer of translated code is what a guest costs beside its own memory.
-	a.add("-accel", "tcg,thread=multi,tb-size="+strconv.Itoa(TranslationMiB), "-cpu", TranslatedCPU, "-smp", cpus)
+	buffer := cmp.Or(s.TranslationMiB, TranslationMiB)
+	a.add("-accel", "tcg,thread=multi,tb-size="+strconv.Itoa(buffer), "-cpu", TranslatedCPU, "-smp", cpus)
 }
 
 // What a TCG guest is given. A plain processor takes a quarter less work to
@@ -209,6 +213,9 @@ func (a *words) accel(s Spec) {
 const (
 	TranslatedCPU  = "qemu64,+npt"
 	TranslationMiB = 64
+	// SharedTranslationMiB is that of a template whose clones have its code: what
+	// nobody has translated takes no memory.
+	SharedTranslationMiB = 256
 )
 
 func (a *words) memory(s Spec) {

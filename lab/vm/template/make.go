@@ -17,6 +17,7 @@ import (
 	"github.com/g8os/g8os/core/guest"
 	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/frozen"
 	"github.com/g8os/g8os/lab/vm/kernel"
 	"github.com/g8os/g8os/lab/vm/transient"
 )
@@ -59,10 +60,10 @@ func (t Template) make(ctx context.Context, o Options) (err error) {
 	defer cancel()
 	o.Say("booting a machine once, to clone the others from (%d MiB, %s)", o.Spec.MemoryMiB, o.Spec.Accel)
 	half := Template{Dir: aside, Key: t.Key}
-	if err := half.boot(ctx, o.Spec, args.Dir(sockets), o.Say); err != nil {
+	if err := half.boot(ctx, o, args.Dir(sockets)); err != nil {
 		return err
 	}
-	for _, path := range append(args.Dir(aside).Sockets(), half.console()) {
+	for _, path := range append(args.Dir(aside).Sockets(), half.Console()) {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
@@ -77,9 +78,10 @@ func (t Template) make(ctx context.Context, o Options) (err error) {
 }
 
 // boot runs the machine up to the gate and writes it down.
-func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir, say func(string, ...any)) (err error) {
+func (t Template) boot(ctx context.Context, o Options, dir args.Dir) (err error) {
+	s := o.Spec
 	s.Name, s.Dir, s.Incoming, s.NoReboot = "template", dir, false, true
-	s.Log = t.console()
+	s.Log = t.Console()
 	s.Memory = args.Memory{File: t.Memory(), Shared: true}
 	if err := s.Check(); err != nil {
 		return err
@@ -87,7 +89,12 @@ func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir, say func(
 	if err := room(t.Dir, int64(s.MemoryMiB)<<20); err != nil {
 		return err
 	}
-	vm, err := transient.Start(s.Args())
+	argv := s.Args()
+	if o.Library != "" {
+		s.TranslationMiB = args.SharedTranslationMiB
+		argv = frozen.Recording(o.Library, t.Frozen(), s.Args())
+	}
+	vm, err := transient.Start(argv)
 	if err != nil {
 		return err
 	}
@@ -101,14 +108,26 @@ func (t Template) boot(ctx context.Context, s args.Spec, dir args.Dir, say func(
 	if err != nil {
 		return err
 	}
-	defer mon.Close()
+	defer func() { _ = mon.Close() }()
 	if err := mon.Run(ctx, "cont", nil, nil); err != nil {
 		return err
 	}
-	if err := warm(ctx, vm, s, say); err != nil {
+	if err := warm(ctx, vm, mon, s, o); err != nil {
 		return err
 	}
 	settle(ctx, vm.PID())
+	if err := mon.Run(ctx, "stop", nil, nil); err != nil {
+		return err
+	}
+	if o.Library != "" {
+		_ = mon.Close() // nobody is connected to what is written down
+		if err := frozen.Write(ctx, vm.PID(), t.Frozen()); err != nil {
+			o.Say("clones will translate their code themselves: %v", err)
+		}
+		if mon, err = monitor(ctx, vm, s.Dir.Commands()); err != nil {
+			return err
+		}
+	}
 	return t.write(ctx, mon)
 }
 
@@ -129,9 +148,24 @@ func monitor(ctx context.Context, vm *transient.VM, path string) (*qmp.Conn, err
 	}
 }
 
+// A Rehearsal has the guest at the gate do what every clone will do, so that it
+// is translated, loaded and unpacked, and leaves nothing of a node behind.
+type Rehearsal struct {
+	Text    string // of what is done: another text, another template
+	Perform func(ctx context.Context, on Stage) error
+}
+
+// Stage is what a Rehearsal has.
+type Stage struct {
+	PID     int    // of QEMU, which is in a network namespace of its own
+	Dir     string // for its files; it is removed
+	Monitor *qmp.Conn
+	Guest   *guest.Session
+}
+
 // warm waits until the guest is at the gate, has it do what every clone would
 // otherwise do again, and leaves the channel as if nobody had been there.
-func warm(ctx context.Context, vm *transient.VM, s args.Spec, say func(string, ...any)) error {
+func warm(ctx context.Context, vm *transient.VM, mon *qmp.Conn, s args.Spec, o Options) error {
 	fail := func(err error) error {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = ctx.Err() // what broke off with it is no news
@@ -161,6 +195,9 @@ func warm(ctx context.Context, vm *transient.VM, s args.Spec, say func(string, .
 	if !g.Held() {
 		return fail(errors.New("it went on without waiting (is g8os.hold on its command line?)"))
 	}
+	if err := rehearse(ctx, Stage{PID: vm.PID(), Monitor: mon, Guest: g}, o); err != nil {
+		return err
+	}
 	if s.Warm == "" {
 		return nil
 	}
@@ -170,7 +207,27 @@ func warm(ctx context.Context, vm *transient.VM, s args.Spec, say func(string, .
 		return fmt.Errorf("the guest at the gate: %w", errors.Join(err, ctx.Err(), vm.Err()))
 	}
 	if exit != (guest.Exit{}) { // clones are slower, no less
-		say("the guest could not do all there is to do before the gate: %.200q", said.String())
+		o.Say("the guest could not do all there is to do before the gate: %.200q", said.String())
+	}
+	return nil
+}
+
+// rehearse may fail: clones are slower then, no less.
+func rehearse(ctx context.Context, on Stage, o Options) error {
+	if o.Rehearse == nil {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "g8rehearsal-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	on.Dir = dir
+	if err := o.Rehearse.Perform(ctx, on); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		o.Say("the guest could not rehearse what its clones will do: %v", err)
 	}
 	return nil
 }
@@ -207,16 +264,13 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// write stops the machine and writes the state of all but its memory.
+// write writes the state of all but the memory of a machine that stands still.
 func (t Template) write(ctx context.Context, mon *qmp.Conn) error {
 	f, err := os.Create(t.State())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := mon.Run(ctx, "stop", nil, nil); err != nil {
-		return err
-	}
 	if err := IgnoreShared(ctx, mon); err != nil {
 		return err
 	}
@@ -269,7 +323,11 @@ func Migrated(ctx context.Context, mon *qmp.Conn) error {
 
 // seal writes what the template says of itself, once its bytes are on the disk.
 func (t Template) seal() error {
-	for _, path := range []string{t.Memory(), t.State()} {
+	files := []string{t.Memory(), t.State()}
+	if t.HasFrozen() {
+		files = append(files, t.Frozen())
+	}
+	for _, path := range files {
 		if err := flush(path); err != nil {
 			return err
 		}

@@ -1,12 +1,13 @@
 // Package template keeps machines that were booted once and stand still, for
 // others to be copy-on-write clones of.
 //
-// A template is two files: the guest's memory, which every clone maps
-// privately, and the state of everything else, which every clone reads once.
+// A template is the guest's memory, which every clone maps privately; the state
+// of everything else, which a clone reads; and, under translation, the whole of
+// the QEMU that ran it (package frozen), which a clone becomes instead.
 //
-//	boot ──"held"──▶ warm up ─▶ settle ─▶ stop ─▶ memory + state ─▶ into the cache
-//	                                                    │ │
-//	                             clone, clone, clone ◀──┘ └──▶ read, plug, cont
+//	boot ──"held"──▶ rehearse ─▶ settle ─▶ stop ─▶ memory + frozen + state ─▶ into the cache
+//	                                                   │        │       │
+//	                            clone, clone, clone ◀──┘  become,  or read ─▶ plug, cont
 //
 // It promises: a template is found under a hash of everything that shaped it
 // (kernel, initramfs, command line, QEMU), so it never serves another machine;
@@ -50,8 +51,17 @@ func (t Template) Memory() string { return filepath.Join(t.Dir, "memory") }
 // State is the file clones read.
 func (t Template) State() string { return filepath.Join(t.Dir, "state") }
 
-// console is what the machine said while it booted, until it is a template.
-func (t Template) console() string { return filepath.Join(t.Dir, "console.log") }
+// Frozen is the image that clones become; see HasFrozen.
+func (t Template) Frozen() string { return filepath.Join(t.Dir, "frozen") }
+
+// HasFrozen reports whether there is one.
+func (t Template) HasFrozen() bool {
+	_, err := os.Stat(t.Frozen())
+	return err == nil
+}
+
+// Console is what the machine said while it booted, until it is a template.
+func (t Template) Console() string { return filepath.Join(t.Dir, "console.log") }
 
 func (t Template) meta() string { return filepath.Join(t.Dir, "template.json") }
 
@@ -59,6 +69,10 @@ func (t Template) meta() string { return filepath.Join(t.Dir, "template.json") }
 type Options struct {
 	Cache string    // directory of all templates
 	Spec  args.Spec // with a kernel; its Name, Dir, Log, Memory and Incoming do not count
+	// Library has the template written down as a process too; "": it is not.
+	Library string
+	// Rehearse has the guest at the gate do what each clone will do; nil: nothing.
+	Rehearse *Rehearsal
 	// Say is told what takes long, and why a template is made anew. Never nil.
 	Say func(format string, a ...any)
 }
@@ -70,7 +84,10 @@ const patience = 2 * time.Minute
 // the same one.
 func Get(ctx context.Context, o Options) (Template, error) {
 	fail := func(err error) (Template, error) { return Template{}, fmt.Errorf("template of a machine: %w", err) }
-	key, err := Key(ctx, o.Spec)
+	if o.Spec.Accel != "tcg" {
+		o.Library, o.Rehearse = "", nil // nothing is translated
+	}
+	key, err := Key(ctx, o)
 	if err != nil {
 		return fail(err)
 	}
@@ -109,16 +126,21 @@ type meta struct {
 	MemorySum  uint32    `json:"memory_crc32c"` // fast enough for every start, of all of it
 	StateSize  int64     `json:"state_size"`
 	StateHash  string    `json:"state_sha256"`
+	FrozenSize int64     `json:"frozen_size,omitempty"`
+	FrozenSum  uint32    `json:"frozen_crc32c,omitempty"`
 }
 
 // describe measures the files of a template.
 func (t Template) describe() (m meta, err error) {
 	m.Key = t.Key
-	crc := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	if m.MemorySize, err = feed(crc, t.Memory()); err != nil {
+	if m.MemorySize, m.MemorySum, err = quickSum(t.Memory()); err != nil {
 		return m, err
 	}
-	m.MemorySum = crc.Sum32()
+	if t.HasFrozen() {
+		if m.FrozenSize, m.FrozenSum, err = quickSum(t.Frozen()); err != nil {
+			return m, err
+		}
+	}
 	m.StateSize, m.StateHash, err = measure(t.State())
 	return m, err
 }
@@ -146,8 +168,9 @@ func (t Template) check() error {
 	switch {
 	case got.Key != want.Key:
 		return errors.New("template.json: it is of another machine")
-	case got.MemorySize != want.MemorySize || got.StateSize != want.StateSize:
-		return fmt.Errorf("memory and state have %d and %d bytes, had %d and %d", got.MemorySize, got.StateSize, want.MemorySize, want.StateSize)
+	case got.MemorySize != want.MemorySize || got.StateSize != want.StateSize || got.FrozenSize != want.FrozenSize:
+		return fmt.Errorf("memory, state and frozen have %d, %d and %d bytes, had %d, %d and %d",
+			got.MemorySize, got.StateSize, got.FrozenSize, want.MemorySize, want.StateSize, want.FrozenSize)
 	case got != want:
 		return errors.New("its bytes changed since it was made")
 	}
@@ -171,8 +194,38 @@ func feed(h hash.Hash, path string) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, make([]byte, 1<<20))
 }
 
+// quickSum is the size and the CRC-32C of a file, whose holes it passes over.
+func quickSum(path string) (size int64, sum uint32, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	if size, err = f.Seek(0, io.SeekEnd); err != nil {
+		return 0, 0, err
+	}
+	crc, buffer := crc32.New(crc32.MakeTable(crc32.Castagnoli)), make([]byte, 1<<20)
+	for at := int64(0); at < size; {
+		data, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break // a hole up to the end
+		}
+		hole, err2 := unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
+		if err := errors.Join(err, err2); err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", path, err)
+		}
+		fmt.Fprintln(crc, data, hole)
+		if _, err := io.CopyBuffer(struct{ io.Writer }{crc}, io.NewSectionReader(f, data, hole-data), buffer); err != nil {
+			return 0, 0, err
+		}
+		at = hole
+	}
+	return size, crc.Sum32(), nil
+}
+
 // Key is the hash of everything that shapes a template.
-func Key(ctx context.Context, s args.Spec) (string, error) {
+func Key(ctx context.Context, o Options) (string, error) {
+	s := o.Spec
 	if s.Kernel == nil {
 		return "", errors.New("only a machine that boots a kernel directly has one; a stick is booted by its firmware")
 	}
@@ -181,8 +234,12 @@ func Key(ctx context.Context, s args.Spec) (string, error) {
 		return "", fmt.Errorf("%s --version: %w; install qemu-system-x86 (ci/install vm does it)", args.Program, err)
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, "template 2") // what template.json says
-	for _, path := range []string{s.Kernel.Image, s.Kernel.Initrd} {
+	fmt.Fprintln(h, "template 3") // what template.json says
+	shaping := []string{s.Kernel.Image, s.Kernel.Initrd}
+	if o.Library != "" {
+		shaping = append(shaping, o.Library)
+	}
+	for _, path := range shaping {
 		size, sum, err := measure(path)
 		if err != nil {
 			return "", err
@@ -193,13 +250,16 @@ func Key(ctx context.Context, s args.Spec) (string, error) {
 	kernel.Image, kernel.Initrd = "vmlinuz", "initramfs"
 	s.Kernel = &kernel
 	s.Name, s.Dir, s.Log, s.Memory, s.Incoming = "template", "", "", args.Memory{File: "memory"}, false
-	fmt.Fprintf(h, "%s%s%q%q\n", version, hostCPU(s.Accel), s.Args(), s.Warm)
+	fmt.Fprintf(h, "%s%s%q%q\n", version, hostCPU(s.Accel, o.Library), s.Args(), s.Warm)
+	if o.Rehearse != nil {
+		fmt.Fprintf(h, "%q\n", o.Rehearse.Text)
+	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// hostCPU matters where the guest runs on it.
-func hostCPU(accel string) string {
-	if accel != "kvm" {
+// hostCPU matters where the guest runs on it, and where code was translated for it.
+func hostCPU(accel, library string) string {
+	if accel != "kvm" && library == "" {
 		return ""
 	}
 	var u unix.Utsname
