@@ -41,6 +41,8 @@ type Options struct {
 	Kernel string // vmlinuz to boot; "": the checks that boot one say so
 	Initrd string // of the image, for the clone
 	Cache  string // where templates and the verdict on acceleration are kept
+	// Programs is the folder with g8os_ac and what clones become their template by.
+	Programs string
 	// Tell gets every result as soon as it is there. Never nil.
 	Tell func(Result)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/g8os/g8os/lab/vm/accel"
 	"github.com/g8os/g8os/lab/vm/args"
 	"github.com/g8os/g8os/lab/vm/disk"
+	"github.com/g8os/g8os/lab/vm/frozen"
 	"github.com/g8os/g8os/lab/vm/template"
 	"github.com/g8os/g8os/lab/vm/transient"
 )
@@ -94,7 +95,7 @@ func (o Options) clone(ctx context.Context) (string, error) {
 		return "", err
 	}
 	spec := vm.Machine(v.Accel, vm.DefaultMemoryMiB, 1, args.Kernel{Image: o.Kernel, Initrd: o.Initrd})
-	t, err := template.Get(ctx, template.Options{Cache: o.Cache, Spec: spec, Say: func(string, ...any) {}})
+	t, err := template.Get(ctx, vm.Wanted(o.Cache, o.Programs, spec, func(string, ...any) {}))
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +108,7 @@ func (o Options) clone(ctx context.Context) (string, error) {
 	run := &vm.Transient{}
 	defer run.Close()
 	begun := time.Now()
-	c, err := vm.Start(ctx, run, vm.Spec{Machine: spec, Template: &t})
+	c, err := vm.Start(ctx, run, vm.Spec{Machine: spec, Template: &t, Library: frozen.Library(o.Programs)})
 	if err != nil {
 		return "", err
 	}
@@ -118,5 +119,9 @@ func (o Options) clone(ctx context.Context) (string, error) {
 	if t.Made {
 		made = "made in " + seconds(t.Took)
 	}
-	return fmt.Sprintf("template %s; a clone of it runs after %s", made, seconds(time.Since(begun))), nil
+	how := "reads its state"
+	if t.HasFrozen() && frozen.Library(o.Programs) != "" {
+		how = "becomes it, with all that is translated"
+	}
+	return fmt.Sprintf("template %s; a clone of it %s, and runs after %s", made, how, seconds(time.Since(begun))), nil
 }

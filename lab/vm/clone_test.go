@@ -16,13 +16,13 @@ import (
 	"github.com/g8os/g8os/lab/image"
 	"github.com/g8os/g8os/lab/vm/accel"
 	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/frozen"
 	"github.com/g8os/g8os/lab/vm/template"
 )
 
 // maxCloneMiB is what a clone that waits at the gate may cost beside what all
-// share: 32 of translated code, 17 of kernel and heap, 10 of what describes the
-// code, and the pages it wrote. With a private initramfs it would be 200.
-const maxCloneMiB = 80
+// share: the pages that it wrote. One that translates for itself costs some 60.
+const maxCloneMiB = 40
 
 // slow bounds what a busy machine may take to boot a guest under TCG.
 const slow = 4 * time.Minute
@@ -35,6 +35,18 @@ func node(t *testing.T) args.Spec {
 		t.Skip(err)
 	}
 	return Machine(accel.TCG, DefaultMemoryMiB, 1, args.Kernel{Image: img.Kernel(), Initrd: img.Initramfs()})
+}
+
+// programs is where make build leaves them.
+const programs = "../../bin"
+
+func library(t *testing.T) string {
+	t.Helper()
+	path := frozen.Library(programs)
+	if path == "" {
+		t.Fatalf("no %s in %s: make build makes it", frozen.Name, programs)
+	}
+	return path
 }
 
 // furnish gives a machine two NICs and two disks, to be told apart.
@@ -106,14 +118,18 @@ func TestAMachineIsPluggedTogether(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), slow)
 	defer cancel()
-	tpl, err := template.Get(ctx, template.Options{Cache: cache, Spec: base, Say: t.Logf})
+	tpl, err := template.Get(ctx, Wanted(cache, programs, base, t.Logf))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, from := range map[string]*template.Template{"clone": &tpl, "cold": nil} {
+	for name, from := range map[string]Spec{
+		"clone that becomes":     {Template: &tpl, Library: library(t)},
+		"clone that reads state": {Template: &tpl},
+		"cold":                   {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := furnish(t, base)
-			s.Template = from
+			s.Template, s.Library = from.Template, from.Library
 			begun := time.Now()
 			v, run := start(t, s)
 			t.Logf("runs after %s", time.Since(begun))
@@ -149,7 +165,7 @@ func TestClonesShareTheirMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl, err := template.Get(t.Context(), template.Options{Cache: cache, Spec: base, Say: t.Logf})
+	tpl, err := template.Get(t.Context(), Wanted(cache, programs, base, t.Logf))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +173,7 @@ func TestClonesShareTheirMemory(t *testing.T) {
 	begun := time.Now()
 	for range 4 {
 		s := furnish(t, base)
-		s.Template = &tpl
+		s.Template, s.Library = &tpl, library(t)
 		v, run := start(t, s)
 		talk(t, v).eventually(t, cards, ":10 :11")
 		pids = append(pids, run.PID())

@@ -28,7 +28,7 @@ const DefaultMemoryMiB = 256
 // without random ones (norandmaps, nokaslr) what two processes share is
 // translated once, and a clone takes a fifth less. highres=off spares the
 // timer's interrupts; sleeps are as long as 4 ms then.
-const Append = "console=ttyS0 no_timer_check panic=30 quiet rootfstype=ramfs mitigations=off audit=0 nowatchdog init_on_alloc=0 rcupdate.rcu_expedited=1 norandmaps nokaslr highres=off g8os.guest"
+const Append = "console=ttyS0 no_timer_check panic=30 quiet rootfstype=ramfs mitigations=off audit=0 nowatchdog init_on_alloc=0 rcupdate.rcu_expedited=1 norandmaps nokaslr highres=off g8os.medium g8os.guest"
 
 // Hold makes a guest wait at the gate, for a template to be made of it.
 const Hold = " g8os.hold"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/g8os/g8os/lab"
 	"github.com/g8os/g8os/lab/doctor"
 	"github.com/g8os/g8os/lab/vm"
 )
@@ -33,7 +34,11 @@ func (d *doctorCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	o := doctor.Options{Cache: cache, Tell: func(doctor.Result) {}}
+	programs, err := lab.FindBinDir("")
+	if err != nil {
+		programs = "" // clones read their template's state then
+	}
+	o := doctor.Options{Cache: cache, Programs: programs, Tell: func(doctor.Result) {}}
 	o.Kernel, o.Initrd = d.find("vmlinuz"), d.find("initramfs")
 	if o.Kernel == "" {
 		o.Kernel = hostKernel()

@@ -29,6 +29,9 @@ const Name = "g8frozen.so"
 
 // Library is the one in a folder; "": there is none.
 func Library(dir string) string {
+	if dir == "" {
+		return ""
+	}
 	path, err := filepath.Abs(filepath.Join(dir, Name))
 	if err != nil {
 		return ""
@@ -48,7 +51,7 @@ func Recording(library, image string, argv []string) []string {
 // words after env are what ps(1) shows. files says where those files are now that
 // are not shared with the template, by their names.
 func Becoming(library, image string, files map[string]string, argv []string) []string {
-	lines := make([]string, 0, len(files))
+	lines := []string{Name + "=" + library}
 	for name, path := range files {
 		lines = append(lines, name+"="+path)
 	}

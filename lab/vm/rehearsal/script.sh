@@ -42,6 +42,9 @@ mount -t vfat -o ro /dev/vda x
 ls x
 umount x
 
+# What a node loads once it is one.
+for m in evdev button; do modprobe $m || true; done
+
 hostname rehearsal
 g8os_core run --socket $d/core.sock --dir $d/etc --mount $d/mnt --run-dir $d/run --spool $d/spool \
 	--resolv-conf $d/resolv.conf --ssh-port 2222 --tpm none --upgrades $d/upgrades --power exit --clock own >log 2>&1 &

@@ -86,7 +86,7 @@ func (t Template) boot(ctx context.Context, o Options, dir args.Dir) (err error)
 	if err := s.Check(); err != nil {
 		return err
 	}
-	if err := room(t.Dir, int64(s.MemoryMiB)<<20); err != nil {
+	if err := room(t.Dir, o.size()); err != nil {
 		return err
 	}
 	argv := s.Args()
@@ -112,7 +112,7 @@ func (t Template) boot(ctx context.Context, o Options, dir args.Dir) (err error)
 	if err := mon.Run(ctx, "cont", nil, nil); err != nil {
 		return err
 	}
-	if err := warm(ctx, vm, mon, s, o); err != nil {
+	if err := t.warm(ctx, vm, mon, s, o); err != nil {
 		return err
 	}
 	settle(ctx, vm.PID())
@@ -120,15 +120,24 @@ func (t Template) boot(ctx context.Context, o Options, dir args.Dir) (err error)
 		return err
 	}
 	if o.Library != "" {
-		_ = mon.Close() // nobody is connected to what is written down
-		if err := frozen.Write(ctx, vm.PID(), t.Frozen()); err != nil {
-			o.Say("clones will translate their code themselves: %v", err)
-		}
-		if mon, err = monitor(ctx, vm, s.Dir.Commands()); err != nil {
+		if mon, err = t.freeze(ctx, vm, mon, s, o); err != nil {
 			return err
 		}
 	}
 	return t.write(ctx, mon)
+}
+
+// freeze has the process written down. Clones can do without.
+func (t Template) freeze(ctx context.Context, vm *transient.VM, mon *qmp.Conn, s args.Spec, o Options) (*qmp.Conn, error) {
+	// A clone reboots, where the template ends.
+	if err := mon.Run(ctx, "set-action", map[string]any{"reboot": "reset"}, nil); err != nil {
+		return mon, err
+	}
+	_ = mon.Close() // nobody is connected to what is written down
+	if err := frozen.Write(ctx, vm.PID(), t.Frozen()); err != nil {
+		o.Say("clones will translate their code themselves: %v", err)
+	}
+	return monitor(ctx, vm, s.Dir.Commands())
 }
 
 // monitor waits until QEMU listens.
@@ -148,24 +157,9 @@ func monitor(ctx context.Context, vm *transient.VM, path string) (*qmp.Conn, err
 	}
 }
 
-// A Rehearsal has the guest at the gate do what every clone will do, so that it
-// is translated, loaded and unpacked, and leaves nothing of a node behind.
-type Rehearsal struct {
-	Text    string // of what is done: another text, another template
-	Perform func(ctx context.Context, on Stage) error
-}
-
-// Stage is what a Rehearsal has.
-type Stage struct {
-	PID     int    // of QEMU, which is in a network namespace of its own
-	Dir     string // for its files; it is removed
-	Monitor *qmp.Conn
-	Guest   *guest.Session
-}
-
 // warm waits until the guest is at the gate, has it do what every clone would
 // otherwise do again, and leaves the channel as if nobody had been there.
-func warm(ctx context.Context, vm *transient.VM, mon *qmp.Conn, s args.Spec, o Options) error {
+func (t Template) warm(ctx context.Context, vm *transient.VM, mon *qmp.Conn, s args.Spec, o Options) error {
 	fail := func(err error) error {
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = ctx.Err() // what broke off with it is no news
@@ -195,7 +189,7 @@ func warm(ctx context.Context, vm *transient.VM, mon *qmp.Conn, s args.Spec, o O
 	if !g.Held() {
 		return fail(errors.New("it went on without waiting (is g8os.hold on its command line?)"))
 	}
-	if err := rehearse(ctx, Stage{PID: vm.PID(), Monitor: mon, Guest: g}, o); err != nil {
+	if err := rehearse(ctx, Stage{PID: vm.PID(), Dir: filepath.Join(t.Dir, "rehearsal"), Monitor: mon, Guest: g}, o); err != nil {
 		return err
 	}
 	if s.Warm == "" {
@@ -208,26 +202,6 @@ func warm(ctx context.Context, vm *transient.VM, mon *qmp.Conn, s args.Spec, o O
 	}
 	if exit != (guest.Exit{}) { // clones are slower, no less
 		o.Say("the guest could not do all there is to do before the gate: %.200q", said.String())
-	}
-	return nil
-}
-
-// rehearse may fail: clones are slower then, no less.
-func rehearse(ctx context.Context, on Stage, o Options) error {
-	if o.Rehearse == nil {
-		return nil
-	}
-	dir, err := os.MkdirTemp("", "g8rehearsal-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	on.Dir = dir
-	if err := o.Rehearse.Perform(ctx, on); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		o.Say("the guest could not rehearse what its clones will do: %v", err)
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func TestTheKeyIsThatOfTheMachine(t *testing.T) {
 		return args.Spec{Accel: "tcg", MemoryMiB: 256, Kernel: &args.Kernel{Image: image, Initrd: initrd, Append: "quiet"}}
 	}
 	key := func(s args.Spec) string {
-		k, err := Key(t.Context(), s)
+		k, err := Key(t.Context(), Options{Spec: s})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestTheKeyIsThatOfTheMachine(t *testing.T) {
 		}
 		seen[k] = name
 	}
-	if _, err := Key(t.Context(), args.Spec{USB: &args.USB{}}); err == nil {
+	if _, err := Key(t.Context(), Options{Spec: args.Spec{USB: &args.USB{}}}); err == nil {
 		t.Error("a stick has a template")
 	}
 }
