@@ -5,8 +5,9 @@
 //	disk, card in ─▶ file systems ─▶ g8os_core run ─▶ managed ─▶ stop ─▶ release ─▶ disk, card out
 //
 // It promises that nothing of that node is left in the guest: no file, process,
-// mount or interface; what stays is what the kernel has loaded and QEMU has
-// translated. The controller is in QEMU's own network namespace, which has no
+// mount or interface, nor the name of the boot; what stays is what the kernel has
+// loaded and drawn for itself (clones share its secrets against guessed TCP
+// sequence numbers), and what QEMU has translated. The controller is in QEMU's own network namespace, which has no
 // way out. It is no test of anything: if it fails, clones are slower.
 package rehearsal
 

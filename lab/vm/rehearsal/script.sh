@@ -14,6 +14,7 @@ clear_away() {
 	[ -z "$core" ] || { kill $core; wait $core; }
 	g8os_core release --socket $d/core.sock --dir $d/etc --mount $d/mnt --run-dir $d/run
 	umount $d/mnt
+	umount /proc/sys/kernel/random/boot_id
 	hostname "$was"
 	ip address flush dev eth0
 	ip link set eth0 down
@@ -44,6 +45,11 @@ umount x
 
 # What a node loads once it is one.
 for m in evdev button; do modprobe $m || true; done
+
+# The kernel makes a boot's name when it is first asked for it: let each clone do
+# that.
+cat /proc/sys/kernel/random/uuid >boot_id
+mount --bind boot_id /proc/sys/kernel/random/boot_id
 
 hostname rehearsal
 g8os_core run --socket $d/core.sock --dir $d/etc --mount $d/mnt --run-dir $d/run --spool $d/spool \
