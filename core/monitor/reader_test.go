@@ -6,12 +6,14 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
+	"github.com/g8os/g8os/core/internal/testenv"
 	"github.com/g8os/g8os/core/monitor/measure"
 )
 
@@ -181,4 +183,27 @@ func TestRunEnds(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// A program of Go is not run for its version: that it is one is written in it.
+func TestVersionsOfPrograms(t *testing.T) {
+	said := filepath.Join(t.TempDir(), "says")
+	if err := os.WriteFile(said, []byte("#!/bin/sh\necho program 1.2.3-rc1, and more\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := versionOf(t.Context(), said, "--version"); got != "1.2.3-rc1" {
+		t.Errorf("one that says it: %q", got)
+	}
+	self, err := os.Executable() // has no version, and is not asked in vain: it fails
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := versionOf(t.Context(), self, "-no-such-flag"); got != "" {
+		t.Errorf("one without: %q", got)
+	}
+	tool := testenv.Gocryptfs(t)
+	written := versionOf(t.Context(), tool, "-no-such-flag")
+	if out, err := exec.Command(tool, "-version").Output(); err != nil || written == "" || !strings.Contains(string(out), written) {
+		t.Errorf("gocryptfs has %q written in it, and says %q (%v)", written, out, err)
+	}
 }

@@ -3,6 +3,7 @@ package monitor
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"os/exec"
 	"regexp"
 	"time"
@@ -38,7 +39,13 @@ func versions(ctx context.Context) map[string]string {
 	return found
 }
 
+// versionOf is what is written in a program of Go, or else what it says.
 func versionOf(ctx context.Context, path, flag string) string {
+	if info, err := buildinfo.ReadFile(path); err == nil && info.Main.Version != "(devel)" {
+		if v := versionText.FindString(info.Main.Version); v != "" {
+			return v
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, versionLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, flag)
