@@ -142,6 +142,29 @@ func TestAMachineIsPluggedTogether(t *testing.T) {
 	}
 }
 
+// An image of another host, or of another QEMU, costs time and no machine.
+func TestAnImageThatDoesNotFit(t *testing.T) {
+	base := node(t)
+	cache, err := Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl, err := template.Get(t.Context(), Wanted(cache, programs, base, t.Logf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := template.Template{Dir: t.TempDir()}
+	must(t, errors.Join(os.Symlink(tpl.Memory(), other.Memory()), os.Symlink(tpl.State(), other.State()),
+		os.WriteFile(other.Frozen(), make([]byte, 8<<20), 0o600)))
+	s := furnish(t, base)
+	s.Template, s.Library = &other, library(t)
+	v, _ := start(t, s)
+	talk(t, v).eventually(t, cards, ":10 :11")
+	if said, err := os.ReadFile(s.Machine.Log); err != nil {
+		t.Errorf("its console: %v %q", err, said)
+	}
+}
+
 // live changes what is in a machine that runs.
 func live(t *testing.T, v *VM, g inside) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

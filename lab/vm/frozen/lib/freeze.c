@@ -28,7 +28,7 @@ extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
 static unsigned char inherited[1024]; /* descriptors that were there before main */
-static volatile int go_on;
+static volatile int go_on = 1; /* 0: threads are to stand still */
 static char why[512];
 
 __attribute__((constructor)) static void look_at_what_is_open(void)
@@ -71,6 +71,8 @@ static void note(struct g8_thread *t)
 static void park(int sig)
 {
 	(void)sig;
+	if (go_on) /* one that comes too late */
+		return;
 	int saved = errno;
 	uint32_t n = __atomic_fetch_add(&g8->threads, 1, __ATOMIC_SEQ_CST);
 	if (n < G8_THREADS) {
@@ -136,7 +138,7 @@ static int park_all(void)
 		}
 		nanosleep(&tick, NULL);
 	}
-	sigaction(SIGILL, &old, NULL);
+	/* The handler stays: a signal may still be on its way. */
 	return err ? err : fail("a thread does not take a signal");
 }
 
@@ -357,7 +359,7 @@ static void keep_signals(void)
 static int write_image(int image)
 {
 	note(&g8->main);
-	if (&__rseq_offset && &__rseq_size) {
+	if (&__rseq_offset && &__rseq_size && __rseq_size) {
 		g8->rseq_at = __rseq_offset;
 		g8->rseq_size = 32; /* what is registered, whatever of it is in use */
 	}
@@ -375,7 +377,7 @@ int g8_freeze(const char *path)
 	g8_scratch();
 	memset(g8, 0, sizeof *g8);
 	g8->text_used = 1;
-	go_on = 0;
+	__atomic_store_n(&go_on, 0, __ATOMIC_SEQ_CST);
 	snprintf(aside, sizeof aside, "%s.new", path);
 	int image = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int err = image < 0 ? fail("%s: %s", aside, strerror(errno)) : park_all();

@@ -306,8 +306,8 @@ void g8_thaw(const char *path, const char *files)
 	uint64_t none = ~0ull, fs = 0;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8L);
 	syscall(SYS_arch_prctl, ARCH_GET_FS, &fs);
-	if (&__rseq_offset)
-		syscall(SYS_rseq, fs + __rseq_offset, 32L, RSEQ_FLAG_UNREGISTER, (long)RSEQ_SIGNATURE);
+	if (g8->rseq_size && syscall(SYS_rseq, fs + __rseq_offset, (long)g8->rseq_size, RSEQ_FLAG_UNREGISTER, (long)RSEQ_SIGNATURE))
+		refuse("this C library has restartable sequences of another size: %s", strerror(errno));
 	syscall(SYS_brk, g8->brk_end);
 	g8_on(g8->stack[G8_THREADS] + G8_STACK, replace);
 }
