@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -52,6 +53,7 @@ type conn struct {
 	source    netip.Prefix
 	challenge challenge
 	closing   sync.Once
+	unwritten atomic.Pointer[error] // why a write has failed
 
 	// Under gate.mu.
 	waiting   bool          // for its turn

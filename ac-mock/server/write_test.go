@@ -1,0 +1,54 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/g8os/g8os/core/api"
+)
+
+// An AC that was stopped before a write finds that its time is over. The client
+// hears it all the same.
+func TestWriteWhoseTimeIsOver(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.Limits = DefaultLimits; o.Limits.Write = -time.Millisecond })
+	c := r.operator("admin")
+	seen := errors.New("seen")
+	if err := c.WatchNodes(t.Context(), func([]api.Node) error { return seen }); !errors.Is(err, seen) {
+		t.Errorf("a stream: %v", err)
+	}
+}
+
+// Who does not read is let go, and finds the connection lost, not forged: nothing
+// comes after what he did not get.
+func TestNothingIsWrittenAfterWhatWasNot(t *testing.T) {
+	r := newRig(t, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	raw, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	accepted, err := l.Accept()
+	must(t, err)
+	g := r.srv.gate
+	ac, peer := tls.Server(&conn{Conn: accepted, gate: g, source: sourceOf(accepted.RemoteAddr())}, g.tls), tls.Client(raw, r.clientTLS(r.credentials(api.RoleOperator, "admin")))
+	shaken := make(chan error, 1)
+	go func() { shaken <- ac.Handshake() }()
+	must(t, peer.Handshake())
+	must(t, <-shaken)
+
+	must(t, ac.SetWriteDeadline(time.Now().Add(-time.Second)))
+	for err == nil {
+		_, err = ac.Write(make([]byte, 1<<20))
+	}
+	_ = raw.SetReadDeadline(time.Now().Add(time.Minute))
+	go func() { _ = ac.Close() }()
+	_, err = io.Copy(io.Discard, peer)
+	if err == nil || strings.Contains(err.Error(), "MAC") {
+		t.Errorf("the peer: %v, want that the connection was lost", err)
+	}
+}
