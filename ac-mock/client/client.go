@@ -212,6 +212,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrContext, err)
 		}
+		if job, is := body.(api.JobRequest); is && job.ID != "" {
+			req.Header["Idempotency-Key"] = nil // not sent; says that it may be sent again, where a connection that was kept turns out dead
+		}
 		res, err := c.http.Do(req)
 		if err == nil {
 			return res, failure(res)

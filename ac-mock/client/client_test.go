@@ -1,13 +1,16 @@
 package client_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +101,53 @@ func TestExecStreamBreaks(t *testing.T) {
 		if _, err := c.Exec(t.Context(), "n", api.ExecRequest{Argv: []string{"x"}}, client.ExecOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// Who runs one job after another needs one connection.
+func TestConnectionIsUsedAgain(t *testing.T) {
+	g := clienttest.NewGrid(t)
+	c := dial(t, g.Context("default", g.AC(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, `{"job":"j"}`)
+		fmt.Fprintln(w, `{"done":true,"state":"success"}`)
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(20 * time.Millisecond) // what an AC has still to do
+	}), time.Now().Add(time.Hour))))
+	var used []bool
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { used = append(used, i.Reused) }})
+	for range 3 {
+		if code, err := c.Exec(ctx, "n", api.ExecRequest{Argv: []string{"x"}}, client.ExecOptions{}); err != nil || code != 0 {
+			t.Fatalf("code %d, %v", code, err)
+		}
+	}
+	if !slices.Equal(used, []bool{false, true, true}) {
+		t.Errorf("whether connections were used before: %v", used)
+	}
+}
+
+// A connection that was kept and turns out dead costs nothing but another one:
+// the job is asked for again, and it is the same.
+func TestKeptConnectionThatIsDead(t *testing.T) {
+	g := clienttest.NewGrid(t)
+	var asked []string
+	c := dial(t, g.Context("default", g.AC(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var req api.JobRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			t.Error(err)
+		}
+		if asked = append(asked, req.ID); len(asked) == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprintln(w, `{"job":"j"}`)
+		fmt.Fprintln(w, `{"done":true,"state":"success"}`)
+	}), time.Now().Add(time.Hour))))
+	for range 2 {
+		if code, err := c.Exec(t.Context(), "n", api.ExecRequest{Argv: []string{"x"}}, client.ExecOptions{}); err != nil || code != 0 {
+			t.Fatalf("code %d, %v", code, err)
+		}
+	}
+	if len(asked) != 3 || asked[0] == asked[1] || asked[1] != asked[2] || asked[2] == "" {
+		t.Errorf("asked for were %q", asked)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -31,6 +32,9 @@ func (c *Client) MakeJob(ctx context.Context, req api.JobRequest) (api.Job, erro
 // only its id and a cursor. Unless req.Detached is set, the job is cancelled when
 // ctx ends or the connection to the AC is lost.
 func (c *Client) RunJob(ctx context.Context, req api.JobRequest, take func(api.JobEvent) error) error {
+	if req.ID == "" {
+		req.ID = NewJobID()
+	}
 	return c.events(ctx, http.MethodPost, api.PathJobs+"?follow=1", req, take)
 }
 
@@ -104,9 +108,21 @@ func (c *Client) events(ctx context.Context, method, path string, body any, take
 		return nil
 	})
 	if errors.Is(err, errEnded) {
+		drain(res.Body)
 		return nil
 	}
 	return err
+}
+
+// drainWithin is how long the end of an answer is waited for that has said all.
+const drainWithin = time.Second
+
+// drain reads an answer to its end, which is near: else its connection, and the
+// handshake that it took, would be of no use to the next request.
+func drain(body io.ReadCloser) {
+	over := time.AfterFunc(drainWithin, func() { _ = body.Close() })
+	defer over.Stop()
+	_, _ = io.CopyN(io.Discard, body, 4<<10)
 }
 
 // ofJob puts a job's id into a path.
