@@ -49,7 +49,9 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request) {
 		s.jobTrouble(w, r, err)
 		return
 	}
-	if err := s.followJob(r.Context(), id, q.Get("after"), q.Get("follow") == "1", s.jobStream(w)); err != nil {
+	send := s.jobStream(w)
+	_ = http.NewResponseController(w).Flush() // what is to come may take its time
+	if err := s.followJob(r.Context(), id, q.Get("after"), q.Get("follow") == "1", send); err != nil {
 		panic(http.ErrAbortHandler) // it must not be taken for whole
 	}
 }
@@ -67,13 +69,17 @@ func (s *Server) followJob(ctx context.Context, id, after string, follow bool, s
 	return err
 }
 
+// jobStream sends events as they come. The last one, after which the answer ends
+// in order, goes with that end.
 func (s *Server) jobStream(w http.ResponseWriter) func(api.JobEvent) error {
 	out := s.stream(w)
-	_ = out.c.Flush()
 	return func(e api.JobEvent) error {
 		line, err := json.Marshal(e)
 		if err != nil {
 			return err
+		}
+		if e.Done && e.Error == "" {
+			return out.put(line)
 		}
 		return out.line(line)
 	}

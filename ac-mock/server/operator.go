@@ -156,11 +156,17 @@ func (s *Server) stream(w http.ResponseWriter) *stream {
 }
 
 func (s *stream) line(line []byte) error {
-	if err := s.c.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
-		return err
-	}
-	if _, err := s.w.Write(append(line, '\n')); err != nil {
+	if err := s.put(line); err != nil {
 		return err
 	}
 	return s.c.Flush()
+}
+
+// put is line for one that goes with the next, or with the end of the reply.
+func (s *stream) put(line []byte) error {
+	if err := s.c.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
+		return err
+	}
+	_, err := s.w.Write(append(line, '\n'))
+	return err
 }
