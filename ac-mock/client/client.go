@@ -215,6 +215,7 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		if job, is := body.(api.JobRequest); is && job.ID != "" {
 			req.Header["Idempotency-Key"] = nil // not sent; says that it may be sent again, where a connection that was kept turns out dead
 		}
+		req.Header.Set("Accept", api.RawEvents) // whatever is no job's stream is JSON all the same
 		res, err := c.http.Do(req)
 		if err == nil {
 			return res, failure(res)
@@ -268,20 +269,6 @@ func failure(res *http.Response) error {
 		f.Error = fmt.Sprintf("the AC answered %s", res.Status)
 	}
 	return &Failure{Status: res.StatusCode, Text: f.Error, Remedy: f.Remedy}
-}
-
-// lines decodes one JSON value a line and hands each on.
-func lines[T any](r io.Reader, f func(T) error) error {
-	dec := json.NewDecoder(r)
-	for {
-		var v T
-		if err := dec.Decode(&v); err != nil {
-			return remedied{fmt.Errorf("%w: %w", ErrLost, err), "see whether it runs, and try again"}
-		}
-		if err := f(v); err != nil {
-			return err
-		}
-	}
 }
 
 // at puts a node reference into a path.

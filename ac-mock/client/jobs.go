@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/g8os/g8os/core/api"
 )
@@ -89,40 +88,6 @@ func (c *Client) CancelJob(ctx context.Context, id, node string) (api.Job, error
 func (c *Client) RetryJob(ctx context.Context, id string) (api.Job, error) {
 	var j api.Job
 	return j, c.call(ctx, http.MethodPost, ofJob(api.PathJobRetry, id), nil, &j)
-}
-
-// events hands on a stream of events up to the one that ends it.
-func (c *Client) events(ctx context.Context, method, path string, body any, take func(api.JobEvent) error) error {
-	res, err := c.do(ctx, method, path, body)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	err = lines(res.Body, func(e api.JobEvent) error {
-		if err := take(e); err != nil {
-			return err
-		}
-		if e.Done {
-			return errEnded
-		}
-		return nil
-	})
-	if errors.Is(err, errEnded) {
-		drain(res.Body)
-		return nil
-	}
-	return err
-}
-
-// drainWithin is how long the end of an answer is waited for that has said all.
-const drainWithin = time.Second
-
-// drain reads an answer to its end, which is near: else its connection, and the
-// handshake that it took, would be of no use to the next request.
-func drain(body io.ReadCloser) {
-	over := time.AfterFunc(drainWithin, func() { _ = body.Close() })
-	defer over.Stop()
-	_, _ = io.CopyN(io.Discard, body, 4<<10)
 }
 
 // ofJob puts a job's id into a path.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/g8os/g8os/ac-mock/jobs"
@@ -18,7 +19,7 @@ const cancelWithin = 10 * time.Second
 // before it is over, unless it is detached; when his certificate does not count
 // any more, also then. The first line has its id.
 func (s *Server) followMade(w http.ResponseWriter, r *http.Request, req api.JobRequest) {
-	send := s.jobStream(w)
+	send := s.jobStream(w, r)
 	err := send(api.JobEvent{Job: req.ID, Time: s.opt.Clock().UTC()})
 	if err == nil {
 		err = s.followJob(r.Context(), req.ID, "", true, send)
@@ -49,7 +50,7 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request) {
 		s.jobTrouble(w, r, err)
 		return
 	}
-	send := s.jobStream(w)
+	send := s.jobStream(w, r)
 	_ = http.NewResponseController(w).Flush() // what is to come may take its time
 	if err := s.followJob(r.Context(), id, q.Get("after"), q.Get("follow") == "1", send); err != nil {
 		panic(http.ErrAbortHandler) // it must not be taken for whole
@@ -71,16 +72,25 @@ func (s *Server) followJob(ctx context.Context, id, after string, follow bool, s
 
 // jobStream sends events as they come. The last one, after which the answer ends
 // in order, goes with that end.
-func (s *Server) jobStream(w http.ResponseWriter) func(api.JobEvent) error {
+func (s *Server) jobStream(w http.ResponseWriter, r *http.Request) func(api.JobEvent) error {
+	raw := slices.Contains(r.Header.Values("Accept"), api.RawEvents)
+	if raw {
+		w.Header().Set("Content-Type", api.RawEvents)
+	}
 	out := s.stream(w)
-	return func(e api.JobEvent) error {
-		line, err := json.Marshal(e)
-		if err != nil {
+	var buf []byte
+	return func(e api.JobEvent) (err error) {
+		if raw {
+			buf, err = api.AppendEvent(buf[:0], e)
+		} else if buf, err = json.Marshal(e); err == nil {
+			buf = append(buf, '\n')
+		}
+		if err == nil {
+			err = out.put(buf)
+		}
+		if err != nil || e.Done && e.Error == "" {
 			return err
 		}
-		if e.Done && e.Error == "" {
-			return out.put(line)
-		}
-		return out.line(line)
+		return out.c.Flush()
 	}
 }

@@ -149,24 +149,26 @@ type stream struct {
 func (s *Server) stream(w http.ResponseWriter) *stream {
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Time{})
-	w.Header().Set("Content-Type", "application/x-ndjson")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
 	return &stream{w, c, s.opt.Limits.Write}
 }
 
 func (s *stream) line(line []byte) error {
-	if err := s.put(line); err != nil {
+	if err := s.put(append(line, '\n')); err != nil {
 		return err
 	}
 	return s.c.Flush()
 }
 
-// put is line for one that goes with the next, or with the end of the reply.
-func (s *stream) put(line []byte) error {
+// put writes what goes with the next line, or with the end of the reply.
+func (s *stream) put(text []byte) error {
 	if err := s.c.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
 		return err
 	}
-	_, err := s.w.Write(append(line, '\n'))
+	_, err := s.w.Write(text)
 	return err
 }

@@ -11,7 +11,7 @@ import (
 const (
 	PathJobs      = "/api/jobs"               // GET []Job, ?state= ?node= ?limit=; POST JobRequest, answers Job, or with ?follow=1 what PathJobEvents does
 	PathJob       = "/api/jobs/{job}"         // GET Job, with Runs
-	PathJobEvents = "/api/jobs/{job}/events"  // GET ?after=CURSOR ?follow=1; JobEvent lines (NDJSON)
+	PathJobEvents = "/api/jobs/{job}/events"  // GET ?after=CURSOR ?follow=1; JobEvent lines (NDJSON), or RawEvents
 	PathJobCancel = "/api/jobs/{job}/cancel"  // POST ?node=; answers Job
 	PathJobRetry  = "/api/jobs/{job}/retry"   // POST; a new job for the nodes where it did not succeed; answers Job
 	PathSchedules = "/api/schedules"          // GET []Schedule; POST Schedule, answers it
