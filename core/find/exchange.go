@@ -56,7 +56,7 @@ func (x *exchange) roundTrip(r *http.Request) (*http.Response, error) {
 		if !stop() {
 			return nil, context.Cause(r.Context())
 		}
-		resp.Body = upgraded{x}
+		resp.Body = upgraded{x, newGathered(x.conn)}
 		return resp, nil
 	}
 	resp.Body = &answer{x: x, ctx: r.Context(), body: resp.Body, last: resp.Close, stop: stop}
@@ -114,9 +114,13 @@ func (a *answer) Close() error {
 	return nil
 }
 
-// upgraded is the connection after 101.
-type upgraded struct{ x *exchange }
+// upgraded is the connection after 101, on which a WebSocket follows. One
+// goroutine may write at a time.
+type upgraded struct {
+	x   *exchange
+	out *gathered
+}
 
 func (u upgraded) Read(b []byte) (int, error)  { return u.x.in.Read(b) }
-func (u upgraded) Write(b []byte) (int, error) { return u.x.conn.Write(b) }
+func (u upgraded) Write(b []byte) (int, error) { return u.out.Write(b) }
 func (u upgraded) Close() error                { u.x.close(); return nil }
