@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -76,6 +77,9 @@ func (l *Log) lock(id string) *job {
 	}
 }
 
+// texts are buffers for what is written to one job at once.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
 // write writes pieces of one job.
 func (l *Log) write(id string, pieces []Piece, w *written) error {
 	j := l.lock(id)
@@ -88,21 +92,23 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 	if n := len(j.parts); n > 0 { // only who holds j.mu changes it
 		at = j.parts[n-1]
 	}
-	var text []byte
+	text := texts.Get().(*[]byte)
+	defer texts.Put(text)
+	*text = slices.Grow((*text)[:0], recordsSize(pieces))
 	for i, p := range pieces {
 		if at.size >= l.o.PerJob/2 {
 			at = part{from: at.from + at.size}
 		}
-		text = appendRecord(text, p)
-		if i < len(pieces)-1 && at.size+int64(len(text)) < l.o.PerJob/2 {
+		*text = appendRecord(*text, p)
+		if i < len(pieces)-1 && at.size+int64(len(*text)) < l.o.PerJob/2 {
 			continue
 		}
-		if err := l.writeAt(id, at, text, w); err != nil {
+		if err := l.writeAt(id, at, *text, w); err != nil {
 			return err
 		}
-		at.size += int64(len(text))
+		at.size += int64(len(*text))
 		g.add = append(g.add, at)
-		text = text[:0]
+		*text = (*text)[:0]
 	}
 	return nil
 }

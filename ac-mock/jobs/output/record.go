@@ -29,6 +29,14 @@ const (
 	stderr byte = 2
 )
 
+// recordsSize is how long the records of pieces are, at most.
+func recordsSize(pieces []Piece) (n int) {
+	for _, p := range pieces {
+		n += recordHead + pieceHead + len(p.Node) + len(p.Data)
+	}
+	return n
+}
+
 func appendRecord(to []byte, p Piece) []byte {
 	at := len(to)
 	to = append(to, make([]byte, recordHead)...)
