@@ -71,9 +71,7 @@ func newHeed(j *Jobs, id string) *heed {
 }
 
 func (h *heed) take(stream byte, data []byte) {
-	for _, m := range h.parsers[stream-1].Write(data) {
-		h.message(m)
-	}
+	h.parsers[stream-1].Write(data, h.message)
 }
 
 func (h *heed) message(m inband.Message) {
@@ -102,9 +100,7 @@ func (h *heed) sayMore() {
 // end takes what had no end yet.
 func (h *heed) end() {
 	for _, p := range h.parsers {
-		for _, m := range p.End() {
-			h.message(m)
-		}
+		p.End(h.message)
 	}
 	h.sayMore()
 }

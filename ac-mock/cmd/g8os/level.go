@@ -52,14 +52,15 @@ func (l *leveled) pick(e api.JobEvent) (api.JobEvent, bool) {
 		p = inband.New(plain)
 		l.streams[of] = p
 	}
-	e.Data = l.text(p.Write(e.Data))
+	data := e.Data
+	e.Data = l.text(func(take func(inband.Message)) { p.Write(data, take) })
 	return e, len(e.Data) > 0
 }
 
 // rest is what had no end when the output had.
 func (l *leveled) rest() (events []api.JobEvent) {
 	for of, p := range l.streams {
-		if text := l.text(p.End()); len(text) > 0 {
+		if text := l.text(p.End); len(text) > 0 {
 			events = append(events, api.JobEvent{Node: of.node, Name: of.name, Stream: of.stream, Data: text})
 		}
 	}
@@ -69,16 +70,16 @@ func (l *leveled) rest() (events []api.JobEvent) {
 	return events
 }
 
-func (l *leveled) text(messages []inband.Message) []byte {
+func (l *leveled) text(messages func(take func(inband.Message))) []byte {
 	var out bytes.Buffer
-	for _, m := range messages {
+	messages(func(m inband.Message) {
 		if m.Level < l.least || m.Level > l.most {
-			continue
+			return
 		}
 		out.Write(m.Text)
 		if !m.Cut && !bytes.HasSuffix(m.Text, []byte("\n")) {
 			fmt.Fprintln(&out)
 		}
-	}
+	})
 	return out.Bytes()
 }

@@ -53,8 +53,9 @@ type Parser struct {
 // not say another.
 func New(plain int) *Parser { return &Parser{plain: plain} }
 
-// Write takes what comes next, and returns the messages that are whole with it.
-func (p *Parser) Write(data []byte) (out []Message) {
+// Write takes what comes next, and hands on the messages that are whole with it.
+// The Text of one is good until take returns.
+func (p *Parser) Write(data []byte, take func(Message)) {
 	for len(data) > 0 {
 		end := bytes.IndexByte(data, '\n')
 		part := data
@@ -65,62 +66,64 @@ func (p *Parser) Write(data []byte) (out []Message) {
 		if len(part) > room {
 			p.line = append(p.line, part[:room]...)
 			data = data[room:]
-			out = append(out, p.cutLine()...)
+			p.cutLine(take)
 			continue
 		}
 		p.line = append(p.line, part...)
 		if end < 0 {
-			return out
+			return
 		}
 		data = data[end+1:]
-		out = append(out, p.whole()...)
+		p.whole(take)
 	}
-	return out
 }
 
-// End returns what has no end yet: the stream is over.
-func (p *Parser) End() (out []Message) {
+// End hands on what has no end yet: the stream is over.
+func (p *Parser) End(take func(Message)) {
 	if len(p.line) > 0 || p.cut {
-		out = p.whole()
+		p.whole(take)
 	}
 	if p.in {
-		out = append(out, p.close(false))
+		p.close(false, take)
 	}
-	return out
 }
 
 // whole takes a line whose end has come.
-func (p *Parser) whole() (out []Message) {
+func (p *Parser) whole(take func(Message)) {
 	line := p.line
-	p.line = nil
+	p.line = p.line[:0]
 	switch {
 	case p.in && !p.cut && bytes.Equal(bytes.TrimRight(line, " \t\r"), []byte(":::")):
-		return []Message{p.close(false)}
+		p.close(false, take)
+		return
 	case p.in:
 		p.cut = false
-		return p.extend(append(line, '\n'))
+		p.extend(append(line, '\n'), take)
+		return
 	case p.cut:
 		p.cut = false
-		return []Message{{Level: p.level, Text: line}}
+		take(Message{Level: p.level, Text: line})
+		return
 	}
 	level, rest, block := mark(line)
 	switch {
 	case block:
 		p.in, p.level = true, level
-		return nil
 	case level > 0:
-		return []Message{{Level: level, Text: rest}}
+		take(Message{Level: level, Text: rest})
+	default:
+		take(Message{Level: p.plain, Text: line})
 	}
-	return []Message{{Level: p.plain, Text: line}}
 }
 
 // cutLine takes the beginning of a line that is too long.
-func (p *Parser) cutLine() (out []Message) {
+func (p *Parser) cutLine(take func(Message)) {
 	line := p.line
-	p.line = nil
+	p.line = p.line[:0]
 	if p.in {
 		p.cut = true
-		return p.extend(line)
+		p.extend(line, take)
+		return
 	}
 	if !p.cut {
 		p.level = p.plain
@@ -129,23 +132,22 @@ func (p *Parser) cutLine() (out []Message) {
 		}
 		p.cut = true
 	}
-	return []Message{{Level: p.level, Text: line, Cut: true}}
+	take(Message{Level: p.level, Text: line, Cut: true})
 }
 
 // extend adds to the open block, and cuts it where it is too long.
-func (p *Parser) extend(text []byte) (out []Message) {
+func (p *Parser) extend(text []byte, take func(Message)) {
 	if len(p.block)+len(text) > MaxMessage && len(p.block) > 0 {
-		out = append(out, p.close(true))
+		p.close(true, take)
 	}
 	p.block = append(p.block, text...)
-	return out
 }
 
-// close returns the open block. One that is cut goes on.
-func (p *Parser) close(cut bool) Message {
-	m := Message{Level: p.level, Text: bytes.TrimSuffix(p.block, []byte("\n")), Cut: cut}
-	p.block, p.in = nil, cut
-	return m
+// close hands on the open block. One that is cut goes on.
+func (p *Parser) close(cut bool, take func(Message)) {
+	text := bytes.TrimSuffix(p.block, []byte("\n"))
+	p.block, p.in = p.block[:0], cut
+	take(Message{Level: p.level, Text: text, Cut: cut})
 }
 
 // mark reads the mark at the beginning of a line: "N::text", or "N:::" alone,

@@ -3,16 +3,30 @@ package inband
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
 
-func all(p *Parser, pieces ...string) (out []string) {
-	var got []Message
-	for _, s := range pieces {
-		got = append(got, p.Write([]byte(s))...)
+// messages are all that come of pieces, up to the end.
+func messages(p *Parser, pieces ...[]byte) (all []Message) {
+	take := func(m Message) {
+		m.Text = bytes.Clone(m.Text)
+		all = append(all, m)
 	}
-	for _, m := range append(got, p.End()...) {
+	for _, piece := range pieces {
+		p.Write(piece, take)
+	}
+	p.End(take)
+	return all
+}
+
+func all(p *Parser, pieces ...string) (out []string) {
+	var raw [][]byte
+	for _, s := range pieces {
+		raw = append(raw, []byte(s))
+	}
+	for _, m := range messages(p, raw...) {
 		text := fmt.Sprintf("%d %s", m.Level, m.Text)
 		if m.Cut {
 			text += " …"
@@ -58,7 +72,7 @@ func TestT22EndlessLinesAreCut(t *testing.T) {
 		p := New(1)
 		text := begin + strings.Repeat("x", 5*MaxMessage/2)
 		n := 0
-		for _, m := range append(p.Write([]byte(text)), p.End()...) {
+		for _, m := range messages(p, []byte(text)) {
 			if len(m.Text) > MaxMessage {
 				t.Errorf("%.10q: a message of %d bytes", begin, len(m.Text))
 			}
@@ -75,15 +89,8 @@ func FuzzParser(f *testing.F) {
 	f.Add([]byte("50::0\n:::\n\x00"), 1)
 	f.Fuzz(func(t *testing.T, text []byte, cut int) {
 		whole, parts := New(1), New(1)
-		want := append(whole.Write(text), whole.End()...)
-		cut = max(1, min(cut, 1000))
-		var got []Message
-		for rest := text; len(rest) > 0; {
-			n := min(cut, len(rest))
-			got = append(got, parts.Write(rest[:n])...)
-			rest = rest[n:]
-		}
-		got = append(got, parts.End()...)
+		want := messages(whole, text)
+		got := messages(parts, slices.Collect(slices.Chunk(text, max(1, min(cut, 1000))))...)
 		if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); a != b {
 			t.Fatalf("in parts of %d it is %s, as a whole %s", cut, a, b)
 		}
