@@ -93,7 +93,7 @@ func do(b *testing.B, q *Queue, nodes []api.Node) (first, all time.Duration) {
 			first = time.Since(began)
 		}
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		b.Error(err)
 	}

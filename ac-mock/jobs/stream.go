@@ -15,8 +15,9 @@ import (
 // cursor behind it. The pieces of a node come in their order, each once, and
 // before its end; of pieces that nobody has, or whose AC does not answer, an event
 // says so that has an Error and no State. take may be slow: nothing waits for it
-// but this stream. Errors wrap ErrUnknown or ErrCursor, or are of ctx or take.
-func (q *Queue) Follow(ctx context.Context, id, after string, follow bool, take func(api.JobEvent) error) error {
+// but this stream. pause is called before more is waited for; nil: nothing is.
+// Errors wrap ErrUnknown or ErrCursor, or are of ctx, take or pause.
+func (q *Queue) Follow(ctx context.Context, id, after string, follow bool, take func(api.JobEvent) error, pause func() error) error {
 	told, err := parseCursor(after)
 	if err != nil {
 		return err
@@ -29,8 +30,11 @@ func (q *Queue) Follow(ctx context.Context, id, after string, follow bool, take 
 	woken, leave := q.watch(id)
 	defer leave()
 	start, _ := parseCursor(after)
+	if pause == nil {
+		pause = func() error { return nil }
+	}
 	f := &follower{
-		q: q, id: id, follow: follow, take: take, told: told, start: start, heard: map[api.NodeID]*spans{}, more: make(chan struct{}, 1), woken: woken,
+		q: q, id: id, follow: follow, take: take, pause: pause, told: told, start: start, heard: map[api.NodeID]*spans{}, more: make(chan struct{}, 1), woken: woken,
 	}
 	f.own(ctx)
 	return f.run(ctx)
@@ -43,6 +47,7 @@ type follower struct {
 	id      string
 	follow  bool
 	take    func(api.JobEvent) error
+	pause   func() error
 	told    cursor // up to where the stream has come
 	start   cursor // where it began: what is before is only counted
 	heard   map[api.NodeID]*spans
@@ -70,6 +75,9 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		if moved {
 			continue
+		}
+		if err := f.pause(); err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():

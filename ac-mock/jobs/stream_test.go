@@ -63,7 +63,7 @@ func (a *ac) told(id, cursor string) (words, cursors []string) {
 		}
 		words, cursors = append(words, word), append(cursors, e.Cursor)
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		a.g.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestSlowWatcher(t *testing.T) {
 			}
 			<-ctx.Done()
 			return ctx.Err()
-		})
+		}, nil)
 	}()
 	for range 200 {
 		n.say("j", api.Frame{Type: api.FrameOutput, Stream: "stdout", Data: make([]byte, 1000)})
@@ -212,7 +212,7 @@ func TestSlowWatcher(t *testing.T) {
 func TestFollowRefuses(t *testing.T) {
 	g := newGrid(t, 1, 1)
 	take := func(api.JobEvent) error { return nil }
-	if err := g.acs[0].q.Follow(t.Context(), "nobody", "", true, take); !errors.Is(err, ErrUnknown) {
+	if err := g.acs[0].q.Follow(t.Context(), "nobody", "", true, take, nil); !errors.Is(err, ErrUnknown) {
 		t.Error(err)
 	}
 	for _, c := range []string{"x", "e30=", strings.Repeat("e", 5000)} {

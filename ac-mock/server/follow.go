@@ -19,10 +19,10 @@ const cancelWithin = 10 * time.Second
 // before it is over, unless it is detached; when his certificate does not count
 // any more, also then. The first line has its id.
 func (s *Server) followMade(w http.ResponseWriter, r *http.Request, req api.JobRequest) {
-	send := s.jobStream(w, r)
-	err := send(api.JobEvent{Job: req.ID, Time: s.opt.Clock().UTC()})
+	out := s.jobStream(w, r)
+	err := out.send(api.JobEvent{Job: req.ID, Time: s.opt.Clock().UTC()})
 	if err == nil {
-		err = s.followJob(r.Context(), req.ID, "", true, send)
+		err = s.followJob(r.Context(), req.ID, "", true, out)
 	}
 	void := errors.Is(context.Cause(r.Context()), errVoid)
 	if err == nil || req.Detached && !void || s.life.Err() != nil { // when this AC stops, he asks another one
@@ -50,47 +50,48 @@ func (s *Server) jobEvents(w http.ResponseWriter, r *http.Request) {
 		s.jobTrouble(w, r, err)
 		return
 	}
-	send := s.jobStream(w, r)
-	_ = http.NewResponseController(w).Flush() // what is to come may take its time
-	if err := s.followJob(r.Context(), id, q.Get("after"), q.Get("follow") == "1", send); err != nil {
+	if err := s.followJob(r.Context(), id, q.Get("after"), q.Get("follow") == "1", s.jobStream(w, r)); err != nil {
 		panic(http.ErrAbortHandler) // it must not be taken for whole
 	}
 }
 
 // followJob hands on a job's events. To an operator whose certificate does not
 // count any more it says so in the last one.
-func (s *Server) followJob(ctx context.Context, id, after string, follow bool, send func(api.JobEvent) error) error {
+func (s *Server) followJob(ctx context.Context, id, after string, follow bool, out *jobStream) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.life, func() { cancel(errStopping) })()
-	err := s.opt.Jobs.Follow(ctx, id, after, follow, send)
+	err := s.opt.Jobs.Follow(ctx, id, after, follow, out.send, out.flush)
 	if why := context.Cause(ctx); errors.Is(why, errVoid) {
-		_ = send(api.JobEvent{Job: id, Time: s.opt.Clock().UTC(), Error: why.Error(), Done: true})
+		_ = errors.Join(out.send(api.JobEvent{Job: id, Time: s.opt.Clock().UTC(), Error: why.Error(), Done: true}), out.flush())
 	}
 	return err
 }
 
-// jobStream sends events as they come. The last one, after which the answer ends
-// in order, goes with that end.
-func (s *Server) jobStream(w http.ResponseWriter, r *http.Request) func(api.JobEvent) error {
+// jobStream sends events, as many at once as there are.
+type jobStream struct {
+	*stream
+	raw bool // as api.RawEvents
+	buf []byte
+}
+
+func (s *Server) jobStream(w http.ResponseWriter, r *http.Request) *jobStream {
 	raw := slices.Contains(r.Header.Values("Accept"), api.RawEvents)
 	if raw {
 		w.Header().Set("Content-Type", api.RawEvents)
 	}
-	out := s.stream(w)
-	var buf []byte
-	return func(e api.JobEvent) (err error) {
-		if raw {
-			buf, err = api.AppendEvent(buf[:0], e)
-		} else if buf, err = json.Marshal(e); err == nil {
-			buf = append(buf, '\n')
-		}
-		if err == nil {
-			err = out.put(buf)
-		}
-		if err != nil || e.Done && e.Error == "" {
-			return err
-		}
-		return out.c.Flush()
+	return &jobStream{stream: s.stream(w), raw: raw}
+}
+
+// send puts an event where flush, or the end of the reply, sends it from.
+func (s *jobStream) send(e api.JobEvent) (err error) {
+	if s.raw {
+		s.buf, err = api.AppendEvent(s.buf[:0], e)
+	} else if s.buf, err = json.Marshal(e); err == nil {
+		s.buf = append(s.buf, '\n')
 	}
+	if err != nil {
+		return err
+	}
+	return s.put(s.buf)
 }

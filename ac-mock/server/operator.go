@@ -161,14 +161,21 @@ func (s *stream) line(line []byte) error {
 	if err := s.put(append(line, '\n')); err != nil {
 		return err
 	}
-	return s.c.Flush()
+	return s.flush()
 }
 
-// put writes what goes with the next line, or with the end of the reply.
+// put writes what flush sends, or the end of the reply.
 func (s *stream) put(text []byte) error {
 	if err := s.c.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
 		return err
 	}
 	_, err := s.w.Write(text)
 	return err
+}
+
+func (s *stream) flush() error {
+	if err := s.c.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
+		return err
+	}
+	return s.c.Flush()
 }

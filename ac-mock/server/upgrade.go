@@ -55,7 +55,7 @@ func (s *Server) Ask(ctx context.Context, id api.NodeID, job string, req api.Exe
 	if _, err := s.opt.Jobs.Make(ctx, o); err != nil {
 		return end, err
 	}
-	if err := s.opt.Jobs.Follow(ctx, job, "", true, func(api.JobEvent) error { return nil }); err != nil {
+	if err := s.opt.Jobs.Follow(ctx, job, "", true, func(api.JobEvent) error { return nil }, nil); err != nil {
 		return end, fmt.Errorf("job %s: %w", job, err)
 	}
 	j, err := s.opt.Jobs.Job(job)
