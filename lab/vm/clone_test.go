@@ -142,6 +142,35 @@ func TestAMachineIsPluggedTogether(t *testing.T) {
 	}
 }
 
+// What a rehearsal leaves is nothing that a machine has not that was booted: the
+// same at the gate, down to what runs and what is mounted.
+func TestARehearsalLeavesNothing(t *testing.T) {
+	base := node(t)
+	var told []string
+	tpl, err := template.Get(t.Context(), Wanted(t.TempDir(), programs, base, func(format string, a ...any) {
+		told = append(told, fmt.Sprintf(format, a...))
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || !tpl.HasFrozen() { // that a machine is booted once
+		t.Errorf("frozen: %v; it said %q", tpl.HasFrozen(), told)
+	}
+	const look = `ls -A /tmp /run /run/* /mnt /mnt/* /etc/g8os /var/lib /var/log /root; hostname; cut -d' ' -f2- /proc/mounts
+ls /sys/class/net /sys/block; find /sys/fs/cgroup -type d; cat /sys/fs/cgroup/cgroup.subtree_control; ip -o address; ip route; cat /etc/resolv.conf
+for p in /proc/[0-9]*; do [ ! -s $p/cmdline ] || tr '\0' ' ' <$p/cmdline; done | sed 's/sh -c .*//'`
+	at := func(from *template.Template) string {
+		s := furnish(t, base)
+		s.Disks, s.NICs, s.Template, s.Library = nil, nil, from, library(t)
+		v, run := start(t, s)
+		defer run.Close()
+		return talk(t, v).sh(t, look)
+	}
+	if clone, cold := at(&tpl), at(nil); clone != cold {
+		t.Errorf("a clone at the gate has\n%s\na machine that was booted\n%s", clone, cold)
+	}
+}
+
 // An image of another host, or of another QEMU, costs time and no machine.
 func TestAnImageThatDoesNotFit(t *testing.T) {
 	base := node(t)

@@ -16,18 +16,15 @@
 package vm
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
-	"github.com/g8os/g8os/lab/vm/frozen"
 	"github.com/g8os/g8os/lab/vm/kernel"
 	"github.com/g8os/g8os/lab/vm/template"
 )
@@ -161,35 +158,6 @@ func Start(ctx context.Context, run Runner, s Spec) (*VM, error) {
 		return nil, fmt.Errorf("virtual machine %s: %w", s.Machine.Name, err)
 	}
 	return v, nil
-}
-
-// becomes reports whether a clone is to be its template's process.
-func (s Spec) becomes() bool {
-	return s.Library != "" && s.Template != nil && s.Template.HasFrozen()
-}
-
-// run starts QEMU and makes it the machine.
-func (v *VM) run(ctx context.Context, run Runner, s Spec) error {
-	argv := s.Machine.Args()
-	if s.becomes() {
-		argv = frozen.Becoming(s.Library, s.Template.Frozen(), s.own(), argv)
-	}
-	if err := run.Start(ctx, argv); err != nil {
-		return err
-	}
-	return v.assemble(ctx, run, s)
-}
-
-// own are the files that a clone has for itself, by their names in a template.
-func (s Spec) own() map[string]string {
-	files := map[string]string{
-		filepath.Base(s.Template.Memory()):  s.Template.Memory(),
-		filepath.Base(s.Template.Console()): cmp.Or(s.Machine.Log, os.DevNull),
-	}
-	for _, path := range s.Machine.Dir.Sockets() {
-		files[filepath.Base(path)] = path
-	}
-	return files
 }
 
 func (s Spec) closeTaps() {

@@ -16,18 +16,16 @@ import (
 	"github.com/g8os/g8os/lab/vm/transient"
 )
 
-// build compiles the library with the compiler that the race detector needs too.
+// build is the library as make builds it.
 func build(t *testing.T) string {
 	t.Helper()
-	cc, err := exec.LookPath("cc")
-	if err != nil {
-		t.Fatalf("%v: ci/install test installs one", err)
-	}
-	sources, _ := filepath.Glob("lib/*.c")
-	path := filepath.Join(t.TempDir(), Name)
-	flags := strings.Fields("-std=gnu11 -O2 -fPIC -shared -ffreestanding -fno-stack-protector -fno-tree-loop-distribute-patterns -Wl,-z,now -o")
-	if out, err := exec.Command(cc, append(append(flags, path), sources...)...).CombinedOutput(); err != nil {
+	const root = "../../.."
+	if out, err := exec.Command("make", "-s", "-C", root, "bin/"+Name).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+	path := Library(filepath.Join(root, "bin"))
+	if path == "" {
+		t.Fatal("there is no C compiler: ci/install test installs one")
 	}
 	return path
 }

@@ -2,6 +2,7 @@
 set -e
 d=/tmp/rehearsal
 was=$(hostname)
+controllers=$(cat /sys/fs/cgroup/cgroup.subtree_control)
 mkdir -p $d/etc $d/mnt $d/x
 cd $d
 cat >etc/ca.pem
@@ -14,6 +15,11 @@ clear_away() {
 	[ -z "$core" ] || { kill $core; wait $core; }
 	g8os_core release --socket $d/core.sock --dir $d/etc --mount $d/mnt --run-dir $d/run
 	umount $d/mnt
+	rmdir /run/sshd
+	find /sys/fs/cgroup/g8os -depth -type d -exec rmdir {} \;
+	for c in $(cat /sys/fs/cgroup/cgroup.subtree_control); do
+		case " $controllers " in *" $c "*) ;; *) echo "-$c" >/sys/fs/cgroup/cgroup.subtree_control ;; esac
+	done
 	umount /proc/sys/kernel/random/boot_id
 	hostname "$was"
 	ip address flush dev eth0

@@ -90,6 +90,13 @@ static inline long g8_call(long n, long a, long b, long c, long d, long e, long 
 }
 #define G8_CALL(n, a, b, c) g8_call(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
+/* Writing down; less than 0 is a failure that g8_fail has noted. */
+int g8_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint32_t g8_keep(const char *text);
+int g8_numbers(const char *path, int (*each)(int));
+int g8_keep_descriptors(int image);
+int g8_keep_memory(int image);
+
 int g8_freeze(const char *path);
 void g8_thaw(const char *path, const char *files) __attribute__((noreturn));
 long g8_read_all(const char *path, char *to, long size);
