@@ -90,6 +90,14 @@ func (g *Group) Make(l spec.Limits) error {
 			return fmt.Errorf("limit of %s: %w", filepath.Base(g.dir), err)
 		}
 	}
+	if l.Memory > 0 { // what it may not have in memory it is not to have in swap either
+		swap := filepath.Join(g.dir, "memory.swap.max")
+		if _, err := os.Stat(swap); err == nil { // a kernel that has swap has it
+			if err := write(swap, "0"); err != nil {
+				return fmt.Errorf("limit of %s: %w", filepath.Base(g.dir), err)
+			}
+		}
+	}
 	for _, io := range l.IO {
 		if err := g.limitIO(io); err != nil {
 			return fmt.Errorf("limit of %s: %w", filepath.Base(g.dir), err)
