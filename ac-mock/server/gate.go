@@ -53,6 +53,7 @@ type conn struct {
 	source    netip.Prefix
 	challenge challenge
 	closing   sync.Once
+	late      atomic.Bool           // it had its grace
 	unwritten atomic.Pointer[error] // why a write has failed
 
 	// Under gate.mu.

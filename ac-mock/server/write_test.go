@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,46 @@ func TestWriteWhoseTimeIsOver(t *testing.T) {
 // Who does not read is let go, and finds the connection lost, not forged: nothing
 // comes after what he did not get.
 func TestNothingIsWrittenAfterWhatWasNot(t *testing.T) {
+	ac, peer := late(t)
+	var err error
+	for err == nil {
+		_, err = ac.Write(make([]byte, 1<<20))
+	}
+	_ = peer.SetReadDeadline(time.Now().Add(time.Minute))
+	go func() { _ = ac.Close() }()
+	_, err = io.Copy(io.Discard, peer)
+	if err == nil || strings.Contains(err.Error(), "MAC") {
+		t.Errorf("the peer: %v, want that the connection was lost", err)
+	}
+}
+
+// Who reads, but slowly, has no more than that moment.
+func TestGraceIsOne(t *testing.T) {
+	ac, peer := late(t)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for buf := make([]byte, 4<<10); ; time.Sleep(time.Millisecond) {
+			if _, err := peer.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	began := time.Now()
+	var err error
+	for err == nil && time.Since(began) < 30*time.Second {
+		_, err = ac.Write(make([]byte, 64<<10))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+	_ = ac.Close()
+	<-read
+}
+
+// late is a connection to an AC whose time for writing is over, from both sides.
+func late(t *testing.T) (ac, peer *tls.Conn) {
+	t.Helper()
 	r := newRig(t, nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -35,20 +76,13 @@ func TestNothingIsWrittenAfterWhatWasNot(t *testing.T) {
 	accepted, err := l.Accept()
 	must(t, err)
 	g := r.srv.gate
-	ac, peer := tls.Server(&conn{Conn: accepted, gate: g, source: sourceOf(accepted.RemoteAddr())}, g.tls), tls.Client(raw, r.clientTLS(r.credentials(api.RoleOperator, "admin")))
+	ac = tls.Server(&conn{Conn: accepted, gate: g, source: sourceOf(accepted.RemoteAddr())}, g.tls)
+	peer = tls.Client(raw, r.clientTLS(r.credentials(api.RoleOperator, "admin")))
+	t.Cleanup(func() { _ = raw.Close() })
 	shaken := make(chan error, 1)
 	go func() { shaken <- ac.Handshake() }()
 	must(t, peer.Handshake())
 	must(t, <-shaken)
-
 	must(t, ac.SetWriteDeadline(time.Now().Add(-time.Second)))
-	for err == nil {
-		_, err = ac.Write(make([]byte, 1<<20))
-	}
-	_ = raw.SetReadDeadline(time.Now().Add(time.Minute))
-	go func() { _ = ac.Close() }()
-	_, err = io.Copy(io.Discard, peer)
-	if err == nil || strings.Contains(err.Error(), "MAC") {
-		t.Errorf("the peer: %v, want that the connection was lost", err)
-	}
+	return ac, peer
 }
