@@ -122,7 +122,7 @@ var _ = Describe("what we ship", Ordered, func() {
 
 		It("is managed again after a power cut, and a controller that was upgraded knows it", func(ctx SpecContext) {
 			ac.sh(ctx, install+"/debs/g8os-ac-later.deb")
-			_, _ = deb.agent.run(ctx, "echo b >/proc/sysrq-trigger", "") // it cannot answer
+			deb.cutOff(ctx)
 			deb.says(ctx, soon, `(?s)login:.*Linux version`)
 			deb.awake(ctx)
 			deb.eventually(ctx, soon, "g8os_core wait --timeout 60s", "")

@@ -91,6 +91,14 @@ func (m *vm) sh(ctx context.Context, script string, args ...any) string {
 	return strings.TrimSpace(r.out)
 }
 
+// cutOff reboots it as a power cut would. It cannot answer, and what it is asked
+// meanwhile is lost with it: nobody waits for that.
+func (m *vm) cutOff(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, _ = m.agent.run(ctx, "echo b >/proc/sysrq-trigger", "")
+}
+
 // try runs a script that may fail.
 func (m *vm) try(ctx context.Context, script string, args ...any) result {
 	GinkgoHelper()
