@@ -49,6 +49,22 @@ func library(t *testing.T) string {
 	return path
 }
 
+// cached is the template that labs have too.
+func cached(t *testing.T, base args.Spec) template.Template {
+	t.Helper()
+	cache, err := Cache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), slow)
+	defer cancel()
+	tpl, err := template.Get(ctx, Wanted(cache, programs, base, t.Logf))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tpl
+}
+
 // furnish gives a machine two NICs and two disks, to be told apart.
 func furnish(t *testing.T, s args.Spec) Spec {
 	t.Helper()
@@ -112,16 +128,7 @@ const (
 // order: eth0 is the first NIC.
 func TestAMachineIsPluggedTogether(t *testing.T) {
 	base := node(t)
-	cache, err := Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), slow)
-	defer cancel()
-	tpl, err := template.Get(ctx, Wanted(cache, programs, base, t.Logf))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tpl := cached(t, base)
 	for name, from := range map[string]Spec{
 		"clone that becomes":     {Template: &tpl, Library: library(t)},
 		"clone that reads state": {Template: &tpl},
@@ -174,14 +181,7 @@ for p in /proc/[0-9]*; do [ ! -s $p/cmdline ] || tr '\0' ' ' <$p/cmdline; done |
 // An image of another host, or of another QEMU, costs time and no machine.
 func TestAnImageThatDoesNotFit(t *testing.T) {
 	base := node(t)
-	cache, err := Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tpl, err := template.Get(t.Context(), Wanted(cache, programs, base, t.Logf))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tpl := cached(t, base)
 	other := template.Template{Dir: t.TempDir()}
 	must(t, errors.Join(os.Symlink(tpl.Memory(), other.Memory()), os.Symlink(tpl.State(), other.State()),
 		os.WriteFile(other.Frozen(), make([]byte, 8<<20), 0o600)))
@@ -189,9 +189,6 @@ func TestAnImageThatDoesNotFit(t *testing.T) {
 	s.Template, s.Library = &other, library(t)
 	v, _ := start(t, s)
 	talk(t, v).eventually(t, cards, ":10 :11")
-	if said, err := os.ReadFile(s.Machine.Log); err != nil {
-		t.Errorf("its console: %v %q", err, said)
-	}
 }
 
 // live changes what is in a machine that runs.
@@ -213,14 +210,7 @@ func live(t *testing.T, v *VM, g inside) {
 
 func TestClonesShareTheirMemory(t *testing.T) {
 	base := node(t)
-	cache, err := Cache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tpl, err := template.Get(t.Context(), Wanted(cache, programs, base, t.Logf))
-	if err != nil {
-		t.Fatal(err)
-	}
+	tpl := cached(t, base)
 	var pids []int
 	begun := time.Now()
 	for range 4 {
