@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ import (
 const (
 	maxLog    = 1 << 20 // bytes, unless the spec says otherwise
 	trimEvery = 10 * time.Second
-	tail      = 4 << 10 // bytes read when a child has died
+	tail      = 4 << 10 // bytes of the end that are looked at
 )
 
 // openLog opens a log to append to: several writers work. One that was trimmed
@@ -28,7 +29,7 @@ func (s Spec) openLog() (*os.File, error) {
 		from := begin(f)
 		f.Close()
 		if from > 0 {
-			if err := s.rotate(); err != nil {
+			if err := s.rotate(size); err != nil {
 				return nil, err
 			}
 			if err := os.Remove(path); err != nil {
@@ -64,21 +65,21 @@ func (s Spec) trim() error {
 	if size(f)-begin(f) <= s.LogSize {
 		return nil
 	}
-	return s.rotate()
+	return s.rotate(lastLine)
 }
 
-// rotate moves what is in the log to NAME.log.1, and what was there to
+// rotate moves what is in the log, up to an end, to NAME.log.1, and what was there to
 // NAME.log.2. The child goes on writing meanwhile, so that the file cannot be
 // truncated without losing lines: what was copied becomes a hole instead
 // (fallocate(2)), which takes no room.
-func (s Spec) rotate() error {
+func (s Spec) rotate(until func(*os.File) int64) error {
 	path := s.logPath()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	end := size(f)
+	end := until(f)
 	if s.LogKeep > 0 {
 		if err := keepCopy(path, f, end); err != nil {
 			return err
@@ -146,6 +147,18 @@ func (s Spec) lastLines(from int64, n int) []string {
 	raw, _ := io.ReadAll(io.NewSectionReader(f, max(from, now-tail), tail))
 	lines := strings.FieldsFunc(string(raw), func(r rune) bool { return r == '\n' || r == '\r' || r == 0 })
 	return lines[max(0, len(lines)-n):]
+}
+
+// lastLine is where the last line ends that a log has whole: its size grows page
+// by page in the middle of a write. A log without lines ends where it ends.
+func lastLine(f *os.File) int64 {
+	end := size(f)
+	raw := make([]byte, min(tail, end))
+	n, _ := f.ReadAt(raw, end-int64(len(raw)))
+	if i := bytes.LastIndexByte(raw[:n], '\n'); i >= 0 {
+		return end - int64(len(raw)) + int64(i) + 1
+	}
+	return end
 }
 
 func size(f *os.File) int64 {
