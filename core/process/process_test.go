@@ -16,21 +16,50 @@ import (
 	"time"
 )
 
-// When this is set, the test binary is a core that starts a child and waits to
-// be killed.
-const coreDir = "PROCESS_TEST_CORE_DIR"
+// When the first is set, the test binary is a core that starts a child with the
+// script of the second and waits to be killed.
+const (
+	coreDir    = "PROCESS_TEST_CORE_DIR"
+	coreScript = "PROCESS_TEST_CORE_SCRIPT"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(coreDir); dir != "" {
-		p, err := Start(sh(dir, "exec sleep 60"))
-		fmt.Println(err, p.ID().PID)
+		_, err := Start(shimmed(dir, os.Getenv(coreScript)))
+		fmt.Println(err)
 		select {}
 	}
 	os.Exit(m.Run())
 }
 
+// leave starts a child in a core of its own, which is then killed.
+func leave(t *testing.T, dir, script string) {
+	t.Helper()
+	core := exec.Command("/proc/self/exe")
+	core.Env = append(os.Environ(), coreDir+"="+dir, coreScript+"="+script)
+	out, err := core.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := core.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	_ = core.Process.Kill()
+	_ = core.Wait()
+	if err != nil || line != "<nil>\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+}
+
 func sh(dir, script string) Spec {
 	return Spec{Name: "child", Path: "/bin/sh", Args: []string{"-c", script}, RunDir: dir, Grace: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+}
+
+func shimmed(dir, script string) Spec {
+	spec := sh(dir, script)
+	spec.Shim = true
+	return spec
 }
 
 func start(t *testing.T, dir, script string) *Process {
@@ -105,22 +134,7 @@ func TestStopKillsAGroupThatIgnoresTerm(t *testing.T) {
 
 func TestAdoptAfterTheCoreWasKilled(t *testing.T) {
 	dir := t.TempDir()
-	core := exec.Command("/proc/self/exe")
-	core.Env = append(os.Environ(), coreDir+"="+dir)
-	out, err := core.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := core.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "<nil>") {
-		t.Fatalf("%q, %v", line, err)
-	}
-	_ = core.Process.Kill()
-	_ = core.Wait()
-
+	leave(t, dir, "exec sleep 60")
 	p, err := Adopt(sh(dir, ""))
 	if err != nil {
 		t.Fatal(err)
@@ -151,29 +165,26 @@ func TestAPidThatBelongsToAnotherProcessIsNotAdopted(t *testing.T) {
 	}
 }
 
+// Nobody but the shim can know it: the child's parent is gone.
 func TestAnAdoptedChildTellsItsExitCode(t *testing.T) {
-	dir := t.TempDir()
 	for script, code := range map[string]int{"exit 7": 7, "kill -KILL $$": 137, "true": 0} {
-		spec := sh(dir, "read x < "+filepath.Join(dir, "go")+"; "+script)
-		spec.Shim = true
-		if err := syscall.Mkfifo(filepath.Join(dir, "go"), 0o600); err != nil && !errors.Is(err, os.ErrExist) {
+		dir := t.TempDir()
+		goOn := filepath.Join(dir, "go")
+		if err := syscall.Mkfifo(goOn, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p, err := Start(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
+		leave(t, dir, "read x < "+goOn+"; "+script)
+		spec := shimmed(dir, "")
 		adopted, err := Adopt(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "go"), []byte("x\n"), 0); err != nil {
+		if err := os.WriteFile(goOn, []byte("x\n"), 0); err != nil {
 			t.Fatal(err)
 		}
-		<-p.Died()
 		<-adopted.Died()
-		if ExitCode(p.Err()) != code || ExitCode(adopted.Err()) != code {
-			t.Errorf("%s: %v; adopted: %v", script, p.Err(), adopted.Err())
+		if ExitCode(adopted.Err()) != code {
+			t.Errorf("%s: %v", script, adopted.Err())
 		}
 		if got, known := LastExit(spec); !known || got != code {
 			t.Errorf("%s: the file says %d, %v", script, got, known)
@@ -183,8 +194,8 @@ func TestAnAdoptedChildTellsItsExitCode(t *testing.T) {
 
 // A shim hands signals on to nobody and dies of none, but its child does.
 func TestAShimOutlivesTheSignalOfItsChild(t *testing.T) {
-	spec := sh(t.TempDir(), "trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done")
-	spec.Shim, spec.Grace = true, time.Minute
+	spec := shimmed(t.TempDir(), "trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done")
+	spec.Grace = time.Minute
 	p, err := Start(spec)
 	if err != nil {
 		t.Fatal(err)
