@@ -122,8 +122,9 @@ var _ = Describe("what we ship", Ordered, func() {
 
 		It("is managed again after a power cut, and a controller that was upgraded knows it", func(ctx SpecContext) {
 			ac.sh(ctx, install+"/debs/g8os-ac-later.deb")
-			deb.cutOff(ctx)
-			deb.says(ctx, soon, `(?s)login:.*Linux version`)
+			deb.switchOff()
+			deb.switchOn()
+			deb.says(ctx, soon, `(?s)login:.*Linux version.*EXT4-fs \(vda\): recovery complete`) // nobody has unmounted it
 			deb.awake(ctx)
 			deb.eventually(ctx, soon, "g8os_core wait --timeout 60s", "")
 			known(ctx, ac, first.Fingerprint, "enrolled", "managed")

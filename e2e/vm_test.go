@@ -18,8 +18,9 @@ import (
 // vm is one machine: a QEMU that dies with the suite.
 type vm struct {
 	name    string
-	console string // file with what its serial console has said
-	agent   *agent // of a Debian; nil for a machine that boots the image
+	console string   // file with what its serial console has said, since it was first switched on
+	args    []string // of QEMU
+	agent   *agent   // of a Debian; nil for a machine that boots the image
 	gone    chan struct{}
 	process *os.Process
 }
@@ -28,25 +29,34 @@ type vm struct {
 func machine(dir, name string, memory int) []string {
 	return []string{
 		"-name", "g8e2e-" + name, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "1", "-m", fmt.Sprint(memory),
-		"-display", "none", "-serial", "file:" + filepath.Join(dir, name+".console"), "-device", "virtio-rng-pci", "-rtc", "base=utc",
+		"-display", "none", "-chardev", "file,id=console,append=on,path=" + console(dir, name), "-serial", "chardev:console", "-device", "virtio-rng-pci", "-rtc", "base=utc",
 	}
 }
 
-// start starts QEMU, and sees that it ends with the specs.
+func console(dir, name string) string { return filepath.Join(dir, name+".console") }
+
+// start switches a machine on, and sees that it ends with the specs.
 func start(dir, name string, args []string) *vm {
 	GinkgoHelper()
-	m := &vm{name: name, console: filepath.Join(dir, name+".console"), gone: make(chan struct{})}
+	m := &vm{name: name, console: console(dir, name), args: args}
 	ok(os.WriteFile(m.console, nil, 0o644))
-	log, err := os.Create(filepath.Join(dir, name+".qemu"))
+	m.switchOn()
+	DeferCleanup(m.kill)
+	return m
+}
+
+func (m *vm) switchOn() {
+	GinkgoHelper()
+	log, err := os.Create(strings.TrimSuffix(m.console, ".console") + ".qemu")
 	ok(err)
 	defer log.Close()
-	cmd := exec.Command("qemu-system-x86_64", args...)
+	cmd := exec.Command("qemu-system-x86_64", m.args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	started := make(chan error)
+	started, gone := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // the signal comes when this thread ends, not the process
-		defer close(m.gone)
+		defer close(gone)
 		err := cmd.Start()
 		started <- err
 		if err == nil {
@@ -54,13 +64,17 @@ func start(dir, name string, args []string) *vm {
 		}
 	}()
 	ok(<-started, "start QEMU; ci/install e2e installs it")
-	m.process = cmd.Process
-	DeferCleanup(m.kill)
-	return m
+	m.process, m.gone = cmd.Process, gone
 }
 
 func (m *vm) kill() {
 	m.agent = nil
+	m.switchOff()
+}
+
+// switchOff takes the power away: what the guest has not flushed is lost with
+// it, what it has is on the disk's file.
+func (m *vm) switchOff() {
 	select {
 	case <-m.gone:
 	default:
@@ -89,14 +103,6 @@ func (m *vm) sh(ctx context.Context, script string, args ...any) string {
 	r := m.try(ctx, script, args...)
 	Expect(r.code).To(BeZero(), "%s: %s\n%s%s", m.name, script, r.out, r.err)
 	return strings.TrimSpace(r.out)
-}
-
-// cutOff reboots it as a power cut would. It cannot answer, and what it is asked
-// meanwhile is lost with it: nobody waits for that.
-func (m *vm) cutOff(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	_, _ = m.agent.run(ctx, "echo b >/proc/sysrq-trigger", "")
 }
 
 // try runs a script that may fail.
