@@ -65,13 +65,30 @@ func (o *output) dropOldest() {
 }
 
 func (o *output) removeOldest() {
-	g := o.segments[0]
-	o.segments = o.segments[1:]
-	g.gone.Store(true)
+	g := o.takeOldest()
 	if err := os.Remove(o.path(g)); err != nil {
 		o.spool.opt.Log.Debug("a segment stays", "error", err)
 	}
+}
+
+// retireOldest takes out what the AC has. One file of a job is kept for its next
+// segment: to write over it costs less than to make one and to remove one.
+func (o *output) retireOldest() {
+	if o.spare > 0 || os.Rename(o.path(o.segments[0]), o.sparePath()) != nil {
+		o.removeOldest()
+		return
+	}
+	g := o.takeOldest()
+	o.spare = max(g.size, g.length)
+}
+
+func (o *output) takeOldest() *segment {
+	g := o.segments[0]
+	o.segments = o.segments[1:]
+	o.forgetUpTo(g.last)
+	g.gone.Store(true)
 	o.count(-g.size)
+	return g
 }
 
 func (o *output) count(by int64) {

@@ -26,10 +26,12 @@ type output struct {
 
 	mu        sync.Mutex
 	segments  []*segment // oldest first; the last is written to
+	spare     int64      // length of the file for the next one; 0: there is none
 	w         *os.File
 	tail      []Piece
 	tailBytes int64
-	last      Piece // the newest, without Data
+	last      Piece   // the newest, without Data
+	recent    []Piece // the newest of those on the disk
 	acked     uint64
 	dropped   int64
 	buf       []byte
@@ -70,7 +72,10 @@ func (s *Spool) Append(id string, p Piece) {
 		rolled, err = o.write(p)
 	}
 	if s.aead == nil || len(o.tail) > 0 || err != nil {
+		o.forgetUpTo(p.Seq)
 		o.keepInMemory(p)
+	} else {
+		o.remember(p)
 	}
 	o.last = Piece{Seq: p.Seq, Stream: p.Stream, Read: p.Read}
 	o.mu.Unlock()
@@ -177,17 +182,18 @@ func (s *Spool) Ack(id string, seq uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.acked = max(o.acked, seq)
+	o.forgetUpTo(seq)
 	for len(o.tail) > 0 && o.tail[0].Seq <= seq {
 		o.shorten()
 	}
 	if len(o.tail) == 0 {
 		o.tail = nil
 	}
-	if n := len(o.segments); n > 0 && o.segments[n-1].last <= seq && o.segments[n-1].size >= s.opt.Limits.Segment/16 {
+	if n := len(o.segments); n > 0 && o.segments[n-1].last <= seq && o.segments[n-1].size >= s.opt.Limits.Segment/4 {
 		_ = o.roll(o.last.Seq + 1) // if that fails, it goes on in the one there is
 	}
 	for len(o.segments) > 1 && o.segments[0].last <= seq {
-		o.removeOldest()
+		o.retireOldest()
 	}
 }
 
@@ -203,6 +209,7 @@ func (s *Spool) remove(id string) {
 	for len(o.tail) > 0 {
 		o.shorten()
 	}
+	o.forgetUpTo(o.last.Seq)
 	o.close()
 	for len(o.segments) > 0 {
 		o.removeOldest()
@@ -246,6 +253,8 @@ func (s *Spool) closeOutput() {
 func (o *output) path(g *segment) string {
 	return filepath.Join(o.dir(), fmt.Sprintf("%016x", g.first))
 }
+
+func (o *output) sparePath() string { return filepath.Join(o.dir(), "spare") }
 
 // about binds a sealed piece to its place.
 func (o *output) about(to []byte, seq uint64) []byte {

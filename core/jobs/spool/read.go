@@ -44,7 +44,10 @@ func (s *Spool) Read(id string, from uint64, buf []byte) (p Piece, ok bool) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if p, ok = o.read(from, buf); !ok {
+	if p, ok = o.remembered(from, buf); !ok {
+		p, ok = o.read(from, buf)
+	}
+	if !ok {
 		i := slices.IndexFunc(o.tail, func(p Piece) bool { return p.Seq >= from })
 		if i < 0 {
 			return Piece{}, false
@@ -178,6 +181,9 @@ func (o *output) loadLast() error {
 	}
 	o.spool.total += whole - g.size
 	g.size = whole
+	if err := f.Truncate(whole); err != nil || whole == 0 { // without its mark it is begun anew
+		return errors.Join(err, f.Close())
+	}
 	o.w = f
-	return f.Truncate(whole)
+	return nil
 }

@@ -17,11 +17,14 @@ import (
 //	length of what is sealed (4 bytes), number (8), sealed: stream (1), bytes
 //	read of stdout (8) and of stderr (8), bytes dropped (8), data
 //
-// all numbers big endian. The number is bound to what is sealed.
+// all numbers big endian. The number is bound to what is sealed. The newest file
+// may go on behind its last piece: with pieces of the job that it had before it was
+// used again, and their numbers are lower.
 type segment struct {
 	of          *output
 	first, last uint64 // last is first-1 as long as it is empty
 	size        int64
+	length      int64 // of the file, where that is more
 	gone        atomic.Bool
 }
 
@@ -38,18 +41,16 @@ func (o *output) roll(first uint64) error {
 		return err
 	}
 	g := &segment{of: o, first: first, last: first - 1}
-	f, err := os.OpenFile(o.path(g), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	o.buf = o.encode(o.buf[:0], Piece{Seq: first - 1, Read: o.last.Read, Dropped: o.dropped})
+	g.size = int64(len(o.buf))
+	f, err := o.again(g, o.buf)
+	if err != nil {
+		f, err = o.create(g, o.buf)
+	}
 	if err != nil {
 		return err
 	}
-	o.buf = o.encode(o.buf[:0], Piece{Seq: first - 1, Read: o.last.Read, Dropped: o.dropped})
-	if _, err := f.Write(o.buf); err != nil {
-		return errors.Join(err, f.Close(), os.Remove(o.path(g)))
-	}
-	g.size = int64(len(o.buf))
-	if o.w != nil {
-		_ = o.w.Close()
-	}
+	o.leave()
 	o.w = f
 	if n := len(o.segments); n > 0 && o.segments[n-1].first == first { // the same file
 		o.count(-o.segments[n-1].size)
@@ -62,6 +63,48 @@ func (o *output) roll(first uint64) error {
 	defer o.spool.mu.Unlock()
 	o.spool.order = append(o.spool.order, g)
 	return nil
+}
+
+// again makes the spare file a segment that begins with a mark.
+func (o *output) again(g *segment, mark []byte) (*os.File, error) {
+	if o.spare == 0 {
+		return nil, os.ErrNotExist
+	}
+	g.length, o.spare = o.spare, 0
+	f, err := os.OpenFile(o.sparePath(), os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = f.WriteAt(mark, 0); err == nil {
+		err = os.Rename(o.sparePath(), o.path(g))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(o.sparePath()))
+	}
+	return f, nil
+}
+
+func (o *output) create(g *segment, mark []byte) (*os.File, error) {
+	g.length = 0
+	f, err := os.OpenFile(o.path(g), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(mark); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(o.path(g)))
+	}
+	return f, nil
+}
+
+// leave ends the writing of the last segment.
+func (o *output) leave() {
+	if o.w == nil {
+		return
+	}
+	if g := o.segments[len(o.segments)-1]; g.length > g.size {
+		_ = o.w.Truncate(g.size) // what is left there ends it when it is read after a crash
+	}
+	_ = o.w.Close()
 }
 
 // write appends a piece to the last segment, or to a new one when that is full

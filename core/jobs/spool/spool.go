@@ -69,6 +69,7 @@ type Spool struct {
 	order  []*segment // of all jobs, oldest first; some are gone already
 	total  int64      // bytes in segments
 	memory int64      // bytes in tails
+	recent int64      // bytes that are remembered
 }
 
 // Open opens the spool in a folder, and makes it where there is none. What

@@ -115,6 +115,11 @@ func TestAPieceThatWasNotWrittenWholeIsCutOff(t *testing.T) {
 			t.Fatalf("cut at %d: then %q", n, all)
 		}
 		s.Close()
+		s, _ = open(t, dir, Limits{})
+		if all, _ := text(s, "a"); all != got+"end" {
+			t.Fatalf("cut at %d: after one more start %q", n, all)
+		}
+		s.Close()
 	}
 }
 
