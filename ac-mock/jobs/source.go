@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -44,10 +43,7 @@ func (f *follower) begin(ctx context.Context, ac string, tell func(take func(Lin
 // own asks this AC.
 func (f *follower) own(ctx context.Context) {
 	f.begin(ctx, f.q.o.AC, func(take func(Line) error) error {
-		return f.q.Serve(ctx, f.id, f.follow, func(l Line) error {
-			l.Data = bytes.Clone(l.Data)
-			return take(l)
-		})
+		return f.q.Serve(ctx, f.id, f.follow, take)
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 const syncEach = 16
 
 // Append adds pieces, and returns when they are durable. If it fails, some may
-// be there: to add them again does no harm.
+// be there: to add them again does no harm. Their data must not be changed any more.
 func (l *Log) Append(pieces []Piece) error {
 	byJob, ids := map[string][]Piece{}, []string{}
 	for _, p := range pieces {
@@ -53,7 +53,7 @@ type grown struct {
 	id   string
 	j    *job
 	add  []part // new or longer ones
-	last []Piece
+	last []recalled
 }
 
 func (w *written) close() {
@@ -83,7 +83,7 @@ var texts = sync.Pool{New: func() any { return new([]byte) }}
 // write writes pieces of one job.
 func (l *Log) write(id string, pieces []Piece, w *written) error {
 	j := l.lock(id)
-	w.grown = append(w.grown, grown{id: id, j: j, last: pieces})
+	w.grown = append(w.grown, grown{id: id, j: j, last: make([]recalled, 0, len(pieces))})
 	g := &w.grown[len(w.grown)-1]
 	if err := l.know(id, j); err != nil {
 		return err
@@ -99,7 +99,9 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 		if at.size >= l.o.PerJob/2 {
 			at = part{from: at.from + at.size}
 		}
+		from := at.from + at.size + int64(len(*text))
 		*text = appendRecord(*text, p)
+		g.last = append(g.last, recalled{p, from, at.from + at.size + int64(len(*text))})
 		if i < len(pieces)-1 && at.size+int64(len(*text)) < l.o.PerJob/2 {
 			continue
 		}
@@ -164,6 +166,7 @@ func (l *Log) settle(w *written) {
 			l.size -= g.j.parts[0].size
 			g.j.parts = slices.Delete(g.j.parts, 0, 1)
 		}
+		l.remember(g.j, g.last)
 		l.mu.Unlock()
 		for _, p := range g.last {
 			g.j.last[p.Node] = max(g.j.last[p.Node], p.Seq)

@@ -62,6 +62,9 @@ type Log struct {
 	jobs  map[string]*job
 	order []string // of jobs, who came first
 	size  int64    // of all
+
+	recent  int64  // bytes that are remembered
+	recalls []*job // for each piece that is, the oldest first, whose it is
 }
 
 // job is the files of one.
@@ -69,7 +72,8 @@ type job struct {
 	mu      sync.Mutex // held while its files are written or looked through
 	known   bool       // last is, and the end of the newest file is whole
 	last    map[api.NodeID]uint64
-	parts   []part // oldest first; under Log.mu
+	parts   []part     // oldest first; under Log.mu
+	recent  []recalled // the newest; under Log.mu
 	removed bool
 }
 
@@ -197,6 +201,7 @@ func (l *Log) remove(id string, j *job) error {
 	l.mu.Lock()
 	parts := j.parts
 	j.parts = nil
+	l.forget(j)
 	for _, p := range parts {
 		l.size -= p.size
 	}

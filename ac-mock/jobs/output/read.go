@@ -2,6 +2,7 @@ package output
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -66,7 +67,7 @@ func (l *Log) know(id string, j *job) error {
 var buffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 256<<10) }}
 
 // scan hands on the pieces of a file from an offset on, with the offset behind
-// each, and says up to where it is whole.
+// each, their data good until take returns, and says up to where it is whole.
 func (l *Log) scan(id string, p part, from int64, take func(Piece, int64) error) (whole int64, err error) {
 	f, err := os.Open(l.path(id, p.from))
 	if err != nil {
@@ -95,8 +96,8 @@ func (l *Log) scan(id string, p part, from int64, take func(Piece, int64) error)
 }
 
 // Read hands on the pieces of a job from a position on (0: the beginning), each
-// with the position behind it, up to what is there now. A piece's data is good
-// until take returns. It says where it ended, and how many bytes from the
+// with the position behind it, up to what is there now. A piece's data may be
+// kept, and must not be changed. It says where it ended, and how many bytes from the
 // position on are not there any more, for they were too many.
 func (l *Log) Read(id string, from int64, take func(p Piece, next int64) error) (next, dropped int64, err error) {
 	j := l.get(id, false)
@@ -118,7 +119,19 @@ func (l *Log) Read(id string, from int64, take func(p Piece, next int64) error) 
 			dropped += p.from - from
 			from = p.from
 		}
-		whole, err := l.scan(id, p, from-p.from, func(piece Piece, at int64) error { return take(piece, p.from+at) })
+		if some := l.recall(j, from); len(some) > 0 {
+			for _, r := range some {
+				from = r.next
+				if err := take(r.Piece, from); err != nil {
+					return from, dropped, err
+				}
+			}
+			continue
+		}
+		whole, err := l.scan(id, p, from-p.from, func(piece Piece, at int64) error {
+			piece.Data = bytes.Clone(piece.Data)
+			return take(piece, p.from+at)
+		})
 		if errors.Is(err, fs.ErrNotExist) { // dropped meanwhile
 			if next, ok := l.partAt(j, from); ok && next.from == p.from {
 				return from, dropped, fmt.Errorf("output of job %s: %w", id, err)
