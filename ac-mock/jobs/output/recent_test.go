@@ -25,7 +25,7 @@ func TestRememberedIsWhatIsInTheFiles(t *testing.T) {
 	dir, r := t.TempDir(), rand.New(rand.NewPCG(1, 2))
 	o := Options{Dir: dir, PerJob: 20_000, InAll: 50_000}
 	l := open(t, o)
-	for range 60 {
+	for range 25 {
 		var some []Piece
 		for range r.IntN(20) {
 			p := piece(fmt.Sprintf("j%d", r.IntN(4)), r.Uint64N(1000), r.IntN(300))
