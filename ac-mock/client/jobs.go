@@ -62,7 +62,8 @@ func (c *Client) Job(ctx context.Context, id string) (api.Job, error) {
 // FollowJob hands on what a job says and what becomes of it, from the beginning
 // or after a cursor (JobEvent.Cursor, of any AC), until it is over everywhere,
 // take returns an error, ctx ends, or the AC is lost (ErrLost): then call it
-// again with the last cursor. The last event has Done set.
+// again with the last cursor. The last event has Done set. Data of an event is good
+// until take returns.
 func (c *Client) FollowJob(ctx context.Context, id, cursor string, take func(api.JobEvent) error) error {
 	return c.events(ctx, http.MethodGet, ofJob(api.PathJobEvents, id)+"?follow=1&after="+url.QueryEscape(cursor), nil, take)
 }

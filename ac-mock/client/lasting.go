@@ -25,7 +25,8 @@ const (
 // either is lost it goes on after the last event, with whichever AC of the
 // context answers.
 type Lasting struct {
-	// Take gets the events, each once. An error of it ends the following.
+	// Take gets the events, each once; Data of one is good until it returns. An error
+	// of it ends the following.
 	Take func(api.JobEvent) error
 	// Lost is told, once for each time, that no AC answers; Found that one does
 	// again. Nil: nobody is told.

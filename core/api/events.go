@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // RawEvents is the Content-Type of a job's stream for who accepts it, instead of
@@ -34,12 +35,15 @@ func AppendEvent(to []byte, e JobEvent) ([]byte, error) {
 }
 
 // Events reads what AppendEvent wrote.
-type Events struct{ r *bufio.Reader }
+type Events struct {
+	r    *bufio.Reader
+	data []byte
+}
 
 // NewEvents returns Events of a stream.
-func NewEvents(r io.Reader) *Events { return &Events{bufio.NewReaderSize(r, maxEvent)} }
+func NewEvents(r io.Reader) *Events { return &Events{r: bufio.NewReaderSize(r, maxEvent)} }
 
-// Next returns the next event. Errors are those of the stream, io.EOF where it
+// Next returns the next event; its Data is good until Next is called again. Errors are those of the stream, io.EOF where it
 // ends between two events, or wrap ErrWire.
 func (s *Events) Next() (JobEvent, error) {
 	line, err := s.r.ReadSlice('\n')
@@ -57,7 +61,8 @@ func (s *Events) Next() (JobEvent, error) {
 		return JobEvent{}, fmt.Errorf("%w: an event with %d bytes of data, %d after it", ErrWire, len(e.Data), e.Raw)
 	}
 	if e.Raw > 0 {
-		e.Data = make([]byte, e.Raw)
+		s.data = slices.Grow(s.data[:0], e.Raw)[:e.Raw]
+		e.Data = s.data
 		if _, err := io.ReadFull(s.r, e.Data); err == io.EOF {
 			return JobEvent{}, io.ErrUnexpectedEOF
 		} else if err != nil {
