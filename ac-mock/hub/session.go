@@ -85,7 +85,7 @@ func (s *session) receive() (api.Frame, error) {
 		return dispatch.DecodeFrame(buf.Bytes())
 	}
 	if b := buf.Bytes(); len(b) > 0 && b[0] == api.WireMux {
-		return api.Frame{}, s.carried(bytes.Clone(b[1:]))
+		return api.Frame{}, s.carried(b[1:])
 	}
 	f, err := dispatch.DecodeBinary(buf.Bytes())
 	f.Data = bytes.Clone(f.Data)

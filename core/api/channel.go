@@ -123,8 +123,10 @@ func (f ChannelFrame) Decode(into any) error {
 	return nil
 }
 
-// Message is the frame as a message.
-func (f ChannelFrame) Message() []byte { return append([]byte{byte(f.Kind)}, f.Data...) }
+// AppendMessage appends the frame as a message.
+func (f ChannelFrame) AppendMessage(to []byte) []byte {
+	return append(append(to, byte(f.Kind)), f.Data...)
+}
 
 // ParseChannelFrame reads a frame out of a message, and keeps the message.
 func ParseChannelFrame(message []byte) (ChannelFrame, error) {
@@ -135,10 +137,10 @@ func ParseChannelFrame(message []byte) (ChannelFrame, error) {
 	return f, f.check(len(f.Data))
 }
 
-// Stream is the frame as a part of a stream.
-func (f ChannelFrame) Stream() []byte {
-	b := append(make([]byte, 0, 5+len(f.Data)), byte(f.Kind))
-	return append(binary.BigEndian.AppendUint32(b, uint32(len(f.Data))), f.Data...)
+// AppendStream appends the frame as a part of a stream.
+func (f ChannelFrame) AppendStream(to []byte) []byte {
+	to = append(to, byte(f.Kind))
+	return append(binary.BigEndian.AppendUint32(to, uint32(len(f.Data))), f.Data...)
 }
 
 // ReadChannelFrame reads a frame out of a stream. At the end of the stream it

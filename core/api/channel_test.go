@@ -11,8 +11,8 @@ func TestChannelFrames(t *testing.T) {
 	var stream []byte
 	frames := []ChannelFrame{{FrameOpen, []byte("{}")}, {FrameData, make([]byte, ChannelChunk)}, {FrameEOF, []byte{}}, {FrameTaken, []byte{0, 0, 0, 1}}}
 	for _, f := range frames {
-		stream = append(stream, f.Stream()...)
-		got, err := ParseChannelFrame(f.Message())
+		stream = append(stream, f.AppendStream(nil)...)
+		got, err := ParseChannelFrame(f.AppendMessage(nil))
 		if err != nil || got.Kind != f.Kind || !bytes.Equal(got.Data, f.Data) {
 			t.Errorf("%q: %v", rune(f.Kind), err)
 		}
@@ -53,7 +53,7 @@ func FuzzChannelOpen(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(frame.Stream())
+		f.Add(frame.AppendStream(nil))
 	}
 	f.Add([]byte{'o', 0, 0, 0, 2, '{', '}'})
 	f.Add([]byte{'d', 0xff, 0xff, 0xff, 0xff})
@@ -62,7 +62,7 @@ func FuzzChannelOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(frame.Data) > MaxChannel || !bytes.HasPrefix(data, frame.Stream()) {
+		if len(frame.Data) > MaxChannel || !bytes.HasPrefix(data, frame.AppendStream(nil)) {
 			t.Fatalf("%d bytes of %q out of %q", len(frame.Data), rune(frame.Kind), data)
 		}
 		var o ChannelOpen

@@ -115,10 +115,10 @@ func TestHostileBeginnings(t *testing.T) {
 		"nothing":          {},
 		"rubbish":          []byte("GET / HTTP/1.1\r\n\r\n"),
 		"too long":         {byte(api.FrameOpen), 0xff, 0xff, 0xff, 0xff},
-		"no request":       api.ChannelFrame{Kind: api.FrameData, Data: []byte("x")}.Stream(),
-		"no JSON":          api.ChannelFrame{Kind: api.FrameOpen, Data: []byte("x")}.Stream(),
-		"unknown kind":     api.ChannelFrame{Kind: api.FrameOpen, Data: []byte(`{"kind":"root"}`)}.Stream(),
-		"relative path":    api.ChannelFrame{Kind: api.FrameOpen, Data: []byte(`{"kind":"get","path":"../x"}`)}.Stream(),
+		"no request":       api.ChannelFrame{Kind: api.FrameData, Data: []byte("x")}.AppendStream(nil),
+		"no JSON":          api.ChannelFrame{Kind: api.FrameOpen, Data: []byte("x")}.AppendStream(nil),
+		"unknown kind":     api.ChannelFrame{Kind: api.FrameOpen, Data: []byte(`{"kind":"root"}`)}.AppendStream(nil),
+		"relative path":    api.ChannelFrame{Kind: api.FrameOpen, Data: []byte(`{"kind":"get","path":"../x"}`)}.AppendStream(nil),
 		"in the middle of": {byte(api.FrameOpen), 0, 0, 0, 9, '{'},
 	} {
 		here, there := net.Pipe()

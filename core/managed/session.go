@@ -9,6 +9,7 @@
 package managed
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -169,22 +170,35 @@ func (s *Session) run(ctx context.Context) {
 // closing handshake.
 func (s *Session) read(context.Context) error {
 	for {
-		kind, message, err := s.ws.Read(context.Background())
-		if err != nil {
+		if err := s.receive(); err != nil {
 			return fmt.Errorf("session: %w", err)
 		}
-		if kind == websocket.MessageBinary {
-			if err := s.channels(message); err != nil {
-				return fmt.Errorf("session: %w", err)
-			}
-			continue
-		}
-		var f api.Frame
-		if err := json.Unmarshal(message, &f); err != nil {
-			return fmt.Errorf("session: the AC sent something that is no frame: %w", err)
-		}
-		s.take(f)
 	}
+}
+
+// received are buffers for one message each.
+var received = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+func (s *Session) receive() error {
+	kind, r, err := s.ws.Reader(context.Background())
+	if err != nil {
+		return err
+	}
+	buf := received.Get().(*bytes.Buffer)
+	defer received.Put(buf)
+	buf.Reset()
+	if _, err := buf.ReadFrom(r); err != nil {
+		return err
+	}
+	if kind == websocket.MessageBinary {
+		return s.channels(buf.Bytes())
+	}
+	var f api.Frame
+	if err := json.Unmarshal(buf.Bytes(), &f); err != nil {
+		return fmt.Errorf("the AC sent something that is no frame: %w", err)
+	}
+	s.take(f)
+	return nil
 }
 
 func (s *Session) take(f api.Frame) {

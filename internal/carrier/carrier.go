@@ -38,12 +38,21 @@ type pipe struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	in      [][]byte
+	in      []part
 	inSize  int
 	out     []byte
 	err     error
 	ended   chan struct{} // the sender has ended
 }
+
+// part is bytes received, in room that is used again. A new one is begun when there
+// is no room in the last: messages of some bytes take no more than they have.
+type part struct {
+	room     *[chunk]byte
+	from, to int
+}
+
+var rooms = sync.Pool{New: func() any { return new([chunk]byte) }}
 
 func newPipe(first byte, send func([]byte) error, opens bool) *pipe {
 	p := &pipe{first: first, send: send, guard: guard{opens: opens}, ended: make(chan struct{})}
@@ -52,7 +61,7 @@ func newPipe(first byte, send func([]byte) error, opens bool) *pipe {
 	return p
 }
 
-// received takes bytes of the other side, and keeps them.
+// received takes bytes of the other side, and copies them.
 func (p *pipe) received(b []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,7 +74,15 @@ func (p *pipe) received(b []byte) error {
 	if p.inSize+len(b) > maxIn {
 		return p.fail(errors.New("the other side sends more than its streams' windows allow"))
 	}
-	p.in, p.inSize = append(p.in, b), p.inSize+len(b)
+	p.inSize += len(b)
+	for len(b) > 0 {
+		if n := len(p.in); n == 0 || p.in[n-1].to == chunk {
+			p.in = append(p.in, part{room: rooms.Get().(*[chunk]byte)})
+		}
+		last := &p.in[len(p.in)-1]
+		n := copy(last.room[last.to:], b)
+		last.to, b = last.to+n, b[n:]
+	}
 	p.changed.Broadcast()
 	return nil
 }
@@ -90,9 +107,11 @@ func (p *pipe) Read(b []byte) (int, error) {
 		}
 		p.changed.Wait()
 	}
-	n := copy(b, p.in[0])
-	if p.in[0] = p.in[0][n:]; len(p.in[0]) == 0 {
-		p.in[0] = nil
+	first := &p.in[0]
+	n := copy(b, first.room[first.from:first.to])
+	if first.from += n; first.from == first.to {
+		rooms.Put(first.room)
+		first.room = nil
 		p.in = p.in[1:]
 	}
 	p.inSize -= n

@@ -85,7 +85,7 @@ func (m *Mux) accept(handle func(context.Context, net.Conn)) {
 }
 
 // Received takes what came in a message, behind its first byte. It never
-// blocks, and keeps the bytes. An error means that the session is over.
+// blocks, and does not keep the bytes. An error means that the session is over.
 func (m *Mux) Received(b []byte) error { return m.pipe.received(b) }
 
 // Open opens a stream.

@@ -45,7 +45,10 @@ func (s socket) Receive() (api.ChannelFrame, error) {
 const small = 4 << 10
 
 func (s socket) Send(f api.ChannelFrame) error {
-	return s.ws.Write(context.Background(), websocket.MessageBinary, f.Message())
+	buf := sent.Get().(*[]byte)
+	defer sent.Put(buf)
+	*buf = f.AppendMessage((*buf)[:0])
+	return s.ws.Write(context.Background(), websocket.MessageBinary, *buf)
 }
 
 func (s socket) Close() error { return s.ws.CloseNow() }

@@ -3,6 +3,7 @@ package duplex
 import (
 	"bufio"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/g8os/g8os/core/api"
@@ -16,10 +17,16 @@ type stream struct {
 	r *bufio.Reader
 }
 
+// sent are buffers for a frame each, on its way out.
+var sent = sync.Pool{New: func() any { return new([]byte) }}
+
 func (s *stream) Receive() (api.ChannelFrame, error) { return api.ReadChannelFrame(s.r) }
 
 func (s *stream) Send(f api.ChannelFrame) error {
-	_, err := s.Write(f.Stream())
+	buf := sent.Get().(*[]byte)
+	defer sent.Put(buf)
+	*buf = f.AppendStream((*buf)[:0])
+	_, err := s.Write(*buf)
 	return err
 }
 
