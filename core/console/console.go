@@ -36,7 +36,8 @@ type Options struct {
 // How often the machine itself is looked at, when g8os_core says nothing new.
 const (
 	second = time.Second
-	asleep = 10 * time.Second // with nobody but serial lines looking, once managed
+	gap    = 250 * time.Millisecond // between two looks at least: while a node climbs, something is new all the time
+	asleep = 10 * time.Second       // with nobody but serial lines looking, once managed
 	retry  = 500 * time.Millisecond
 )
 
@@ -95,6 +96,7 @@ func (c *Console) Run(ctx context.Context) {
 	}
 	wg.Go(func() { c.follow(ctx) })
 	for {
+		looked := time.Now()
 		v := c.view()
 		for _, o := range outs {
 			o.show(v)
@@ -105,6 +107,10 @@ func (c *Console) Run(ctx context.Context) {
 			pause.Stop()
 			return
 		case <-c.wake:
+			select {
+			case <-ctx.Done():
+			case <-time.After(gap - time.Since(looked)):
+			}
 		case <-pause.C:
 		}
 		pause.Stop()

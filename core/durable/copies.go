@@ -32,10 +32,7 @@ func WriteKeeping(d Disk, path string, data []byte, mode fs.FileMode, good func(
 // keep gives path.prev the inode of path; Write then puts a new inode at path.
 func keep(d Disk, path string) error {
 	temp := path + Previous + ".new"
-	if err := discard(d, temp); err != nil {
-		return fmt.Errorf("keep the previous %s: %w", path, err)
-	}
-	if err := d.Link(path, temp); err != nil {
+	if err := anew(d, temp, func() error { return d.Link(path, temp) }); err != nil {
 		return fmt.Errorf("keep the previous %s: %w", path, err)
 	}
 	return d.Rename(temp, path+Previous)

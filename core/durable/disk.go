@@ -59,13 +59,17 @@ func (machine) Remove(path string) error                  { return os.Remove(pat
 func (machine) RemoveAll(path string) error               { return os.RemoveAll(path) }
 func (machine) Chmod(path string, m fs.FileMode) error    { return os.Chmod(path, m) }
 
-// Create sets the mode again, because the one given to open is cut by the umask.
+// Create sets the mode again where the umask has cut the one given to open.
 func (machine) Create(path string, mode fs.FileMode) (File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Chmod(mode); err != nil {
+	st, err := f.Stat()
+	if err == nil && st.Mode() != mode {
+		err = f.Chmod(mode)
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, err
 	}

@@ -24,25 +24,51 @@ func Write(d Disk, path string, data []byte, mode fs.FileMode) error {
 }
 
 func write(d Disk, path string, data []byte, mode fs.FileMode) error {
-	temp := path + ".new"
-	if err := discard(d, temp); err != nil {
-		return err
-	}
-	if err := create(d, temp, data, mode); err != nil {
-		return err
-	}
-	if err := d.Rename(temp, path); err != nil {
+	if err := replace(d, path, data, mode); err != nil {
 		return err
 	}
 	return SyncDir(d, filepath.Dir(path))
 }
 
-// discard removes what a killed writer may have left.
-func discard(d Disk, temp string) error {
-	if err := d.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// replace is what comes before the folder is synced.
+func replace(d Disk, path string, data []byte, mode fs.FileMode) error {
+	temp := path + ".new"
+	if err := anew(d, temp, func() error { return create(d, temp, data, mode) }); err != nil {
 		return err
 	}
-	return nil
+	return d.Rename(temp, path)
+}
+
+// New is a file for WriteAll.
+type New struct {
+	Name string
+	Data []byte
+	Mode fs.FileMode
+}
+
+// WriteAll is Write for several files of one folder, which is synced once. Each
+// of them is old or new after a power cut, whatever the others are.
+func WriteAll(d Disk, dir string, files ...New) error {
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name)
+		if err := replace(d, path, f.Data, f.Mode); err != nil {
+			return fmt.Errorf("replace %s: %w", path, err)
+		}
+	}
+	return SyncDir(d, dir)
+}
+
+// anew makes what must not exist. What a killed writer has left there is
+// removed: that is rare, so nobody looks for it first.
+func anew(d Disk, temp string, make func() error) error {
+	err := make()
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := d.Remove(temp); err != nil {
+		return err
+	}
+	return make()
 }
 
 // create writes and syncs a file that must not exist.
@@ -64,10 +90,7 @@ func create(d Disk, path string, data []byte, mode fs.FileMode) error {
 // Symlink points the symbolic link at path to target, replacing what is there.
 func Symlink(d Disk, target, path string) error {
 	temp := path + ".new"
-	if err := discard(d, temp); err != nil {
-		return fmt.Errorf("point %s to %s: %w", path, target, err)
-	}
-	if err := d.Symlink(target, temp); err != nil {
+	if err := anew(d, temp, func() error { return d.Symlink(target, temp) }); err != nil {
 		return fmt.Errorf("point %s to %s: %w", path, target, err)
 	}
 	return Rename(d, temp, path)

@@ -72,6 +72,16 @@ func start(t *testing.T, dir, script string) *Process {
 	return p
 }
 
+// fifo is what a child reads to go on.
+func fifo(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "go")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // waitLine waits until the child has written something.
 func waitLine(t *testing.T, p *Process) {
 	t.Helper()
@@ -169,10 +179,7 @@ func TestAPidThatBelongsToAnotherProcessIsNotAdopted(t *testing.T) {
 func TestAnAdoptedChildTellsItsExitCode(t *testing.T) {
 	for script, code := range map[string]int{"exit 7": 7, "kill -KILL $$": 137, "true": 0} {
 		dir := t.TempDir()
-		goOn := filepath.Join(dir, "go")
-		if err := syscall.Mkfifo(goOn, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		goOn := fifo(t, dir)
 		leave(t, dir, "read x < "+goOn+"; "+script)
 		spec := shimmed(dir, "")
 		adopted, err := Adopt(spec)
@@ -189,6 +196,30 @@ func TestAnAdoptedChildTellsItsExitCode(t *testing.T) {
 		if got, known := LastExit(spec); !known || got != code {
 			t.Errorf("%s: the file says %d, %v", script, got, known)
 		}
+	}
+}
+
+func TestWhatAChildSaysIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	<-start(t, dir, "echo ready, an older run").Died()
+	p := start(t, dir, "echo not yet; read x < "+fifo(t, dir)+"; echo it is ready now; exec sleep 60")
+	cause := errors.New("too long")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, cause)
+	defer cancel()
+	if err := p.Says(ctx, "ready"); !errors.Is(err, cause) {
+		t.Fatalf("before it said so: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte("x\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Says(t.Context(), "ready"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Says(t.Context(), "never"); err == nil || err.Error() != p.Err().Error() {
+		t.Errorf("after its end: %v, not %v", err, p.Err())
 	}
 }
 

@@ -143,12 +143,50 @@ func sameFile(a, b *os.File) bool {
 // Lines hands out what the child has written since it was started, and what
 // comes, until ctx ends or write fails.
 func (p *Process) Lines(ctx context.Context, write func(line []byte) error) error {
+	return p.lines(ctx, followEvery, write)
+}
+
+// sayEvery is how often is looked whether a child says that it is ready.
+const sayEvery = 20 * time.Millisecond
+
+// errSaid ends Says.
+var errSaid = errors.New("said")
+
+// Says returns when the child that was started has written a line with a text
+// in it. It returns Err when the child ends before, and the cause of ctx when
+// that does.
+func (p *Process) Says(ctx context.Context, text string) error {
+	alive, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() {
+		select {
+		case <-p.died:
+			end(p.Err())
+		case <-alive.Done():
+		}
+	}()
+	err := p.lines(alive, sayEvery, func(line []byte) error {
+		if bytes.Contains(line, []byte(text)) {
+			return errSaid
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errSaid):
+		return nil
+	case alive.Err() != nil:
+		return context.Cause(alive)
+	}
+	return err
+}
+
+func (p *Process) lines(ctx context.Context, every time.Duration, write func(line []byte) error) error {
 	f, err := os.Open(p.spec.logPath())
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	tick := time.NewTicker(followEvery)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var rest []byte
 	for at := p.from; ; {

@@ -128,33 +128,43 @@ func store(d durable.Disk, dir string, key []byte, issued api.Issued) error {
 	if err := durable.MkdirAll(d, fresh, 0o700); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name    string
-		content []byte
-		mode    fs.FileMode
-	}{{KeyFile, key, 0o600}, {ChainFile, issued.Chain, 0o644}, {AcceptedFile, issued.Accepted, 0o644}} {
-		if err := durable.Write(d, filepath.Join(fresh, f.name), f.content, f.mode); err != nil {
-			return err
-		}
+	err := durable.WriteAll(d, fresh, durable.New{Name: KeyFile, Data: key, Mode: 0o600},
+		durable.New{Name: ChainFile, Data: issued.Chain, Mode: 0o644}, durable.New{Name: AcceptedFile, Data: issued.Accepted, Mode: 0o644})
+	if err != nil {
+		return err
 	}
 	if err := durable.Symlink(d, name, filepath.Join(dir, current)); err != nil {
 		return err
 	}
-	for _, n := range []string{KeyFile, ChainFile, AcceptedFile} {
-		if err := link(d, filepath.Join(current, n), filepath.Join(dir, n)); err != nil {
-			return err
-		}
+	if err := links(d, dir); err != nil {
+		return err
 	}
 	return forget(d, dir, name)
 }
 
-// link makes a link that leads to the current pair, unless it is there: the
-// three are made once, so that only one switch is ever needed.
-func link(d durable.Disk, target, path string) error {
-	if got, err := d.Readlink(path); err == nil && got == target {
+// links makes the links that lead to the current pair, where they are not
+// there: they are made once, so that only one switch is ever needed.
+func links(d durable.Disk, dir string) error {
+	made := false
+	for _, n := range []string{KeyFile, ChainFile, AcceptedFile} {
+		target, path := filepath.Join(current, n), filepath.Join(dir, n)
+		got, err := d.Readlink(path)
+		switch {
+		case err == nil && got == target:
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			err, made = d.Symlink(target, path), true
+		default:
+			err = durable.Symlink(d, target, path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !made {
 		return nil
 	}
-	return durable.Symlink(d, target, path)
+	return durable.SyncDir(d, dir)
 }
 
 // forget removes every pair but one, with its private key.

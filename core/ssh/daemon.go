@@ -45,7 +45,7 @@ func (d daemon) start() (runtime.Instance, error) {
 	if i, err := d.Adopt(); !errors.Is(err, runtime.ErrNotRunning) { // nobody remembered it
 		return i, err
 	}
-	listen, err := addresses(d.s.o, sshd)
+	listen, ours, err := addresses(d.s.o, sshd)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,9 @@ func (d daemon) start() (runtime.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.s.has(p), nil
+	i := d.s.has(p)
+	i.says = ours
+	return i, nil
 }
 
 // Adopt takes over the sshd of an earlier core.
@@ -82,18 +84,23 @@ func (d daemon) Logs(ctx context.Context, lines int, follow bool, write func([]b
 }
 
 // has notes the sshd that there is.
-func (s *Server) has(p *process.Process) runtime.Instance {
+func (s *Server) has(p *process.Process) instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sshd = p
-	return instance{p, s}
+	return instance{Process: p, s: s}
 }
 
 // instance is an sshd that runs.
 type instance struct {
 	*process.Process
-	s *Server
+	s    *Server
+	says bool // it was started with our configuration, which has it say when it listens
 }
+
+// listening is what sshd says once it takes connections (sshd.c, at LogLevel
+// INFO). To ask it for its greeting makes it start itself once more.
+const listening = "Server listening on "
 
 func (i instance) PID() int { return i.ID().PID }
 
@@ -107,11 +114,14 @@ func (i instance) Ready(ctx context.Context) error {
 }
 
 func (i instance) answers(ctx context.Context) error {
+	if i.says {
+		return i.Says(ctx, listening)
+	}
 	sshd, err := binary(i.s.o)
 	if err != nil {
 		return err
 	}
-	listen, err := addresses(i.s.o, sshd)
+	listen, _, err := addresses(i.s.o, sshd)
 	if err != nil {
 		return err
 	}

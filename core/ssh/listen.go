@@ -18,26 +18,25 @@ import (
 )
 
 // addresses asks sshd where its configuration makes it listen, because an
-// operator may have changed that.
-func addresses(o Options, sshd string) ([]string, error) {
+// operator may have changed that. ours: it is the one made here.
+func addresses(o Options, sshd string) (listen []string, ours bool, err error) {
 	if isDefault(o) {
 		port := strconv.Itoa(o.Port)
-		return []string{net.JoinHostPort("0.0.0.0", port), net.JoinHostPort("::", port)}, nil
+		return []string{net.JoinHostPort("0.0.0.0", port), net.JoinHostPort("::", port)}, true, nil
 	}
 	out, err := exec.Command(sshd, "-T", "-f", o.path(configFile), "-C", "user=root,host=localhost,addr=127.0.0.1").CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("ask sshd for its configuration: %w: %s", err, bytes.TrimSpace(out))
+		return nil, false, fmt.Errorf("ask sshd for its configuration: %w: %s", err, bytes.TrimSpace(out))
 	}
-	var all []string
 	for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
 		if address, ok := strings.CutPrefix(lines.Text(), "listenaddress "); ok {
-			all = append(all, address)
+			listen = append(listen, address)
 		}
 	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("ask sshd for its configuration: %s makes it listen nowhere", o.path(configFile))
+	if len(listen) == 0 {
+		return nil, false, fmt.Errorf("ask sshd for its configuration: %s makes it listen nowhere", o.path(configFile))
 	}
-	return all, nil
+	return listen, false, nil
 }
 
 // free tries whether sshd could listen there. sshd itself goes on when only

@@ -102,10 +102,11 @@ func plugDisk(ctx context.Context, mon *qmp.Conn, n int, d Disk) error {
 	if _, err := os.Stat(d.Path); err != nil {
 		return fail(err)
 	}
-	// Cached by the host, and a flush of the guest is a flush of the host: what
-	// the guest was told is on the disk outlives QEMU.
+	// Cached by the host. A flush of the guest is one of QEMU to the host's cache,
+	// and not to the host's disk: what the guest was told is on the disk outlives
+	// QEMU, whose end is a power cut, and a lab does not outlive the host's.
 	err := mon.Run(ctx, "blockdev-add", map[string]any{
-		"driver": d.Format, "node-name": fileID(n), "read-only": d.ReadOnly, "discard": "unmap",
+		"driver": d.Format, "node-name": fileID(n), "read-only": d.ReadOnly, "discard": "unmap", "cache": map[string]any{"no-flush": true},
 		"file": map[string]any{"driver": "file", "filename": d.Path},
 	}, nil)
 	if err != nil {

@@ -55,6 +55,9 @@ var steps = map[string]struct {
 }{
 	"write": {func(d durable.Disk) error { return durable.Write(d, "/f", []byte("good 2"), 0o600) },
 		[]string{"good 1", "good 2"}, "good 2"},
+	"write all": {func(d durable.Disk) error {
+		return durable.WriteAll(d, "/", durable.New{Name: "other", Data: []byte("good 3"), Mode: 0o600}, durable.New{Name: "f", Data: []byte("good 2"), Mode: 0o600})
+	}, []string{"good 1", "good 2"}, "good 2"},
 	"write keeping": {func(d durable.Disk) error { return durable.WriteKeeping(d, "/f", []byte("good 2"), 0o600, good) },
 		[]string{"good 1", "good 2"}, "good 2"},
 	"rename": {func(d durable.Disk) error { return durable.Rename(d, "/other", "/f") },

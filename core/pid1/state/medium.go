@@ -66,13 +66,15 @@ func hash(b []byte) string {
 func Import(medium, dir string) ([]string, error) {
 	files, problems := readMedium(medium)
 	names, next := Changes(files, readRecord(dir))
-	for _, name := range names {
-		if err := durable.Write(durable.OS, filepath.Join(dir, name), files[name], mode(name)); err != nil {
-			return nil, errors.Join(problems, fmt.Errorf("import from the boot medium: %w", err))
-		}
-	}
 	if len(names) == 0 {
 		return nil, problems
+	}
+	var write []durable.New
+	for _, name := range names {
+		write = append(write, durable.New{Name: name, Data: files[name], Mode: mode(name)})
+	}
+	if err := durable.WriteAll(durable.OS, dir, write...); err != nil {
+		return nil, errors.Join(problems, fmt.Errorf("import from the boot medium: %w", err))
 	}
 	// after the files: if the power fails between, they are imported again
 	raw, err := json.MarshalIndent(next, "", "  ")

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/durable"
@@ -164,26 +163,19 @@ func (v *Volume) Mount(ctx context.Context, password api.Secret) error {
 }
 
 func (v *Volume) untilMounted(ctx context.Context, d *process.Process) error {
-	changes, err := watchMounts()
-	if err != nil {
-		return err
-	}
-	defer changes.Close()
-	for {
-		if mounted, err := mountedAt(v.source(), v.o.Mount); err != nil {
-			return err
-		} else if mounted && strings.Contains(d.Output(), readyLine) {
-			return answers(v.o.Mount)
-		}
-		select {
-		case <-d.Died():
+	if err := d.Says(ctx, readyLine); err != nil {
+		if d.Err() != nil {
 			return v.explain(d.Err())
-		case <-ctx.Done():
-			return fmt.Errorf("mount the volume on %s: %w", v.o.Mount, context.Cause(ctx))
-		default:
-			waitChange(changes)
 		}
+		return fmt.Errorf("mount the volume on %s: %w", v.o.Mount, err)
 	}
+	switch mounted, err := mountedAt(v.source(), v.o.Mount); {
+	case err != nil:
+		return err
+	case !mounted:
+		return fmt.Errorf("mount the volume: it was mounted on %s, and is hidden or gone already", v.o.Mount)
+	}
+	return readable(v.o.Mount)
 }
 
 // checkConf looks at the description before gocryptfs does, whose exit code

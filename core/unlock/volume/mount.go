@@ -3,6 +3,7 @@ package volume
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,8 +16,7 @@ import (
 const (
 	fsType      = "fuse.gocryptfs"
 	mountTable  = "/proc/self/mountinfo"
-	answerLimit = 3 * time.Second       // a stat on the volume takes a millisecond
-	changeLimit = 20 * time.Millisecond // how late the death of a mounting daemon may be seen
+	answerLimit = 3 * time.Second // a stat on the volume takes a millisecond
 )
 
 // mountedAt tells whether a gocryptfs of ours is what one sees at a mount point.
@@ -48,14 +48,33 @@ func topmost(table io.Reader, point string) (last entry, found bool) {
 // unescape turns the octal escapes of the mount table back.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\043`, "#", `\134`, `\`).Replace
 
-// answers asks the daemon for the root of the volume. A hung daemon would keep
-// us for ever, so the asking goroutine may be left behind, until Unmount.
+// answers asks the daemon about the root of the volume, past what the kernel
+// remembers of it (statx(2)).
 func answers(point string) error {
-	done := make(chan error, 1)
-	go func() {
+	return inTime(point, func() error {
+		for {
+			var st unix.Statx_t
+			err := unix.Statx(unix.AT_FDCWD, point, unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st)
+			if !errors.Is(err, unix.EINTR) {
+				return err
+			}
+		}
+	})
+}
+
+// readable has the daemon read the root of the volume.
+func readable(point string) error {
+	return inTime(point, func() error {
 		_, err := os.ReadDir(point)
-		done <- err
-	}()
+		return err
+	})
+}
+
+// inTime asks the daemon something. A hung one would keep us for ever, so the
+// asking goroutine may be left behind, until Unmount.
+func inTime(point string, ask func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- ask() }()
 	limit := time.NewTimer(answerLimit)
 	defer limit.Stop()
 	select {
@@ -87,20 +106,4 @@ func detach(source, point string) error {
 			return fmt.Errorf("unmount %s: %w", point, err)
 		}
 	}
-}
-
-// watchMounts opens the mount table so that waitChange can wait on it.
-func watchMounts() (*os.File, error) {
-	f, err := os.Open(mountTable)
-	if err != nil {
-		return nil, fmt.Errorf("watch the mount table: %w", err)
-	}
-	return f, nil
-}
-
-// waitChange returns when something was mounted or unmounted since the last
-// call (POLLPRI, proc(5)), or a little later.
-func waitChange(f *os.File) {
-	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}}
-	_, _ = unix.Poll(fds, int(changeLimit.Milliseconds()))
 }
