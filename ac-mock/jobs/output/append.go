@@ -45,6 +45,7 @@ func (l *Log) Append(pieces []Piece) error {
 // the jobs.
 type written struct {
 	files []*os.File
+	path  string // of the last of files
 	grown []grown
 	made  bool // there are new files
 }
@@ -77,7 +78,10 @@ func (l *Log) lock(id string) *job {
 	}
 }
 
-// texts are buffers for what is written to one job at once.
+// writeOnce is about how much is put together for one write.
+const writeOnce = 256 << 10
+
+// texts are buffers for that.
 var texts = sync.Pool{New: func() any { return new([]byte) }}
 
 // write writes pieces of one job.
@@ -94,7 +98,7 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 	}
 	text := texts.Get().(*[]byte)
 	defer texts.Put(text)
-	*text = slices.Grow((*text)[:0], recordsSize(pieces))
+	*text = slices.Grow((*text)[:0], min(recordsSize(pieces), writeOnce+maxRecord))
 	for i, p := range pieces {
 		if at.size >= l.o.PerJob/2 {
 			at = part{from: at.from + at.size}
@@ -102,7 +106,7 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 		from := at.from + at.size + int64(len(*text))
 		*text = appendRecord(*text, p)
 		g.last = append(g.last, recalled{p, from, at.from + at.size + int64(len(*text))})
-		if i < len(pieces)-1 && at.size+int64(len(*text)) < l.o.PerJob/2 {
+		if i < len(pieces)-1 && len(*text) < writeOnce && at.size+int64(len(*text)) < l.o.PerJob/2 {
 			continue
 		}
 		if err := l.writeAt(id, at, *text, w); err != nil {
@@ -117,12 +121,14 @@ func (l *Log) write(id string, pieces []Piece, w *written) error {
 
 // writeAt writes to the end of a file, over what an earlier try left there.
 func (l *Log) writeAt(id string, at part, text []byte, w *written) error {
-	f, err := os.OpenFile(l.path(id, at.from), os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+	if path := l.path(id, at.from); path != w.path {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		w.files, w.path, w.made = append(w.files, f), path, w.made || at.size == 0
 	}
-	w.files, w.made = append(w.files, f), w.made || at.size == 0
-	_, err = f.WriteAt(text, at.size)
+	_, err := w.files[len(w.files)-1].WriteAt(text, at.size)
 	return err
 }
 
