@@ -8,11 +8,13 @@
 // written it; that nothing on the disk can be read without the key, which lies
 // in the private volume; that a spool which cannot be read is set aside and
 // said, and a disk that is full or read-only is said too, while the newest
-// output stays in memory, bounded, and records wait for the disk. It decides
-// nothing: core/jobs/ledger does.
+// output stays in memory, bounded, and records wait for the disk. What is newest is
+// remembered beside the disk, so that who sends it need not open it again. It
+// decides nothing: core/jobs/ledger does.
 //
-//	DIR/records.db   begun, results, events: bbolt, sealed records
-//	DIR/out/JOB/N    output of a job from piece N on: sealed pieces, appended
+//	DIR/records.db     begun, results, events: bbolt, sealed records
+//	DIR/out/JOB/N      output of a job from piece N on: sealed pieces, appended
+//	DIR/out/JOB/spare  a file that the AC has all of, for the next N
 package spool
 
 import (
