@@ -73,8 +73,8 @@ type Facts struct {
 func Main() {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, caught...) // a signal nobody takes must not end PID 1: the kernel would panic
-	m := &Machine{Log: slog.New(slog.DiscardHandler), signals: signals, toolsUp: make(chan struct{}), tools: tools{said: map[string]string{}}, facts: Facts{Held: true}}
-	m.storage = newStorage(m)
+	m := newMachine(slog.New(slog.DiscardHandler))
+	m.signals = signals
 	unix.Umask(0o022)
 	m.stage1()
 	m.gate = newGate(m.Args.Hold)
@@ -88,6 +88,12 @@ func Main() {
 		m.start(ctx, late)
 	})
 	select {}
+}
+
+func newMachine(log *slog.Logger) *Machine {
+	m := &Machine{Log: log, toolsUp: make(chan struct{}), tools: tools{said: map[string]string{}}, facts: Facts{Held: true}}
+	m.storage = newStorage(m)
+	return m
 }
 
 // caught are the signals that would end a Go program, but for those of faults.

@@ -23,10 +23,12 @@ type task struct {
 	run  func(m *Machine, ctx context.Context)
 }
 
+var reaping = task{"reap", func(m *Machine, ctx context.Context) { reap.Run(ctx, m.Log) }}
+
 // early are begun when stage 1 is done, also in a template that is held: nothing
 // of the node, and nothing random, may be in them.
 var early = []task{
-	{"reap", func(m *Machine, ctx context.Context) { reap.Run(ctx, m.Log) }},
+	reaping,
 	{"drivers", (*Machine).drivers},
 	{"devices", (*Machine).devices},
 	{"guest channel", (*Machine).serveGuest},

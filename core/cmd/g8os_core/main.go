@@ -56,6 +56,9 @@ func main() {
 	if pid1.Is(os.Getpid(), os.Args[0]) {
 		pid1.Main()
 	}
+	if os.Getpid() == 1 && len(os.Args) == 2 && os.Args[1] == pid1.Rehearsal { // not for people either
+		pid1.Rehearse()
+	}
 	if len(os.Args) > 1 && os.Args[1] == program.Within { // not for people, and in a hurry
 		fmt.Fprintln(os.Stderr, "g8os_core:", program.RunWithin(os.Args[2:]))
 		os.Exit(126)

@@ -1,19 +1,23 @@
 // Package rehearsal has a machine that is to become a template do what each of
-// its clones will do: come up as a node, as far as managed, with a disk, a card
+// its clones will do: come up as a node, as far as managed, with disks, a card
 // and a controller that are there only for this.
 //
-//	disk, card in ─▶ file systems ─▶ g8os_core run ─▶ managed ─▶ stop ─▶ release ─▶ disk, card out
+//	disks, card in ─▶ [ root, names, processes of its own: pid1.Rehearse ─▶ managed ] ─▶ disks, card out
+//	                    twice: static and a first boot; DHCP and a later one
 //
 // It promises that nothing of that node is left in the guest: no file, process,
 // mount or interface, nor the name of the boot; what stays is what the kernel has
 // loaded and drawn for itself (clones share its secrets against guessed TCP
-// sequence numbers), and what QEMU has translated. The controller is in QEMU's own network namespace, which has no
-// way out. It is no test of anything: if it fails, clones are slower.
+// sequence numbers), and what QEMU has translated. The controller is in QEMU's
+// own network namespace, which has no way out. It is no test of anything: if it
+// fails, clones are slower.
 package rehearsal
 
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -25,6 +29,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/g8os/g8os/core/api"
 	"github.com/g8os/g8os/core/guest"
@@ -86,11 +92,20 @@ const hostAddress = "10.0.2.2"
 // Names of what is plugged in, and where: where a clone has its first card and
 // its first disk.
 const (
-	cardID, netID  = "rehearsal-card", "rehearsal-net"
-	diskID, fileID = "rehearsal-disk", "rehearsal-file"
-	diskMiB        = 64
-	firstDiskSlot  = 6
+	cardID, netID = "rehearsal-card", "rehearsal-net"
+	firstDiskSlot = 6
 )
+
+// disk is one that is plugged in: the state disk, the boot medium.
+type disk struct {
+	name string
+	mib  int64
+}
+
+var disks = []disk{{"state", 64}, {"medium", 4}}
+
+func (d disk) id() string   { return "rehearsal-" + d.name }
+func (d disk) file() string { return d.id() + "-file" }
 
 type command struct {
 	name string
@@ -98,16 +113,20 @@ type command struct {
 }
 
 func plug(ctx context.Context, on template.Stage) error {
-	path := filepath.Join(on.Dir, "disk")
-	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, diskMiB<<20)); err != nil {
-		return err
-	}
-	for _, c := range []command{
-		{"blockdev-add", map[string]any{"driver": "raw", "node-name": fileID, "file": map[string]any{"driver": "file", "filename": path}}},
-		{"device_add", map[string]any{"driver": "virtio-blk-pci", "id": diskID, "drive": fileID, "bus": args.RootPort(firstDiskSlot)}},
+	commands := []command{
 		{"netdev_add", map[string]any{"type": "user", "id": netID}},
 		{"device_add", map[string]any{"driver": "virtio-net-pci", "id": cardID, "netdev": netID, "bus": args.RootPort(0), "romfile": ""}},
-	} {
+	}
+	for i, d := range disks {
+		path := filepath.Join(on.Dir, d.name)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, d.mib<<20)); err != nil {
+			return err
+		}
+		commands = append(commands,
+			command{"blockdev-add", map[string]any{"driver": "raw", "node-name": d.file(), "file": map[string]any{"driver": "file", "filename": path}}},
+			command{"device_add", map[string]any{"driver": "virtio-blk-pci", "id": d.id(), "drive": d.file(), "bus": args.RootPort(firstDiskSlot + i)}})
+	}
+	for _, c := range commands {
 		if err := on.Monitor.Run(ctx, c.name, c.args, nil); err != nil {
 			return err
 		}
@@ -116,18 +135,25 @@ func plug(ctx context.Context, on template.Stage) error {
 }
 
 func unplug(ctx context.Context, on template.Stage) error {
-	for _, id := range []string{diskID, cardID} { // both at once: a guest takes seconds
+	in := []string{cardID}
+	for _, d := range disks {
+		in = append(in, d.id())
+	}
+	for _, id := range in { // all at once: a guest takes seconds
 		if err := on.Monitor.Run(ctx, "device_del", map[string]any{"id": id}, nil); err != nil {
 			return err
 		}
 	}
-	for _, id := range []string{diskID, cardID} {
+	for _, id := range in {
 		if err := on.Monitor.Deleted(ctx, id); err != nil {
 			return err
 		}
 	}
-	return errors.Join(on.Monitor.Run(ctx, "blockdev-del", map[string]any{"node-name": fileID}, nil),
-		on.Monitor.Run(ctx, "netdev_del", map[string]any{"id": netID}, nil))
+	err := on.Monitor.Run(ctx, "netdev_del", map[string]any{"id": netID}, nil)
+	for _, d := range disks {
+		err = errors.Join(err, on.Monitor.Run(ctx, "blockdev-del", map[string]any{"node-name": d.file()}, nil))
+	}
+	return err
 }
 
 // controller is a g8os_ac that ends with this process.
@@ -142,8 +168,12 @@ type controller struct {
 // startController starts one on the loopback of QEMU, and waits for its CA.
 func startController(ctx context.Context, program string, on template.Stage) (*controller, error) {
 	keys, config := filepath.Join(on.Dir, "keys"), filepath.Join(on.Dir, "ac.toml")
-	text := fmt.Sprintf("grid = \"rehearsal\"\nname = \"ac\"\nlisten = \"127.0.0.1:%d\"\npolicy = \"open\"\ndata_dir = %q\nmaster_key = %q\nca_key = %q\n",
-		api.Port, filepath.Join(on.Dir, "data"), filepath.Join(keys, "master.key"), filepath.Join(keys, "ca"))
+	login, err := somebody()
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("grid = \"rehearsal\"\nname = \"ac\"\nlisten = \"127.0.0.1:%d\"\npolicy = \"open\"\ndata_dir = %q\nmaster_key = %q\nca_key = %q\nauthorized_keys = [%q]\n",
+		api.Port, filepath.Join(on.Dir, "data"), filepath.Join(keys, "master.key"), filepath.Join(keys, "ca"), login)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -178,6 +208,19 @@ func startController(ctx context.Context, program string, on template.Stage) (*c
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// somebody is one who may log in: a key whose private half nobody has.
+func somebody() (string, error) {
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))), nil
 }
 
 func (c *controller) close() {
