@@ -109,7 +109,7 @@ func (s *Server) set(ready bool, failure error) {
 	s.changed = make(chan struct{})
 }
 
-// WaitReady returns when sshd answers on its port. When ctx ends first, the
+// WaitReady returns when sshd takes connections. When ctx ends first, the
 // error says what stands in the way.
 func (s *Server) WaitReady(ctx context.Context) error {
 	for {
