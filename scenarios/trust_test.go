@@ -75,9 +75,9 @@ var _ = Describe("a join token", netns, vm, func() {
 
 		By("it is spent")
 		Expect(g.done(ctx, "", "token", "list")).To(MatchRegexp(`spent +0 of 1`))
-		g.inside(ctx, "node-2", "sh", "-ec", `printf '%s\n' "$0" >/etc/g8os/token`, token)
-		ok(g.Node("node-2").StartCore(ctx))
+		ok(g.Node("node-2").StartCore(ctx)) // a machine that is held has no state disk yet to put anything on
 		g.reaches(ctx, "node-2", "refused", waits("unlock", "refused"))
+		g.inside(ctx, "node-2", "sh", "-ec", `printf '%s\n' "$0" >/etc/g8os/token`, token)
 		Eventually(ctx, func() string { return g.done(ctx, "", "audit", "-o", "json") }).WithTimeout(stepTimeout()).
 			Should(ContainSubstring("join token is spent"))
 
