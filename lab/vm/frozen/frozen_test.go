@@ -3,6 +3,7 @@ package frozen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,6 +181,35 @@ func TestWhatIsRefused(t *testing.T) {
 
 // A machine with somebody connected to it cannot be written down. It says so, and
 // goes on; once he has left it can.
+func TestWhatWasTranslatedIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	vm := run(t, Recording(build(t), filepath.Join(dir, "frozen"), words(machine(dir))))
+	mon := dial(t, vm, dir)
+	if err := mon.Run(t.Context(), "cont", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	flushes := func() (n int) {
+		var text string
+		if err := mon.Run(t.Context(), "human-monitor-command", map[string]any{"command-line": "info jit"}, &text); err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(text, "TB flush count")
+		if _, err := fmt.Sscan(after, &n); err != nil {
+			t.Fatalf("%v in %q", err, text)
+		}
+		return n
+	}
+	before := flushes()
+	if err := Forget(vm.PID()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(30 * time.Second); flushes() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing was forgotten")
+		}
+	}
+}
+
 func TestWhoIsConnectedIsInTheWay(t *testing.T) {
 	dir := t.TempDir()
 	image := filepath.Join(dir, "frozen")

@@ -7,6 +7,7 @@ import (
 	"github.com/g8os/g8os/core/guest"
 	"github.com/g8os/g8os/internal/qmp"
 	"github.com/g8os/g8os/lab/vm/args"
+	"github.com/g8os/g8os/lab/vm/frozen"
 )
 
 // A Rehearsal has the guest at the gate do what every clone will do, so that it
@@ -31,6 +32,11 @@ func rehearse(ctx context.Context, on Stage, o Options) error {
 	}
 	if err := os.Mkdir(on.Dir, 0o700); err != nil {
 		return err
+	}
+	if o.Library != "" {
+		if err := frozen.Forget(on.PID); err != nil {
+			return err
+		}
 	}
 	defer os.RemoveAll(on.Dir)
 	if err := o.Rehearse.Perform(ctx, on); err != nil {

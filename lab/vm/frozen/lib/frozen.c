@@ -3,7 +3,8 @@
  * that stands still into a file, threads, descriptors and translated code; or
  * becomes that machine again, out of the file, in another process.
  *
- *   template:  G8FROZEN_TO=FILE    SIGUSR2 ──▶ park threads ─▶ FILE ─▶ go on
+ *   template:  G8FROZEN_TO=FILE    signal 40 ──▶ forget what was translated so far
+ *                                  SIGUSR2 ──▶ park threads ─▶ FILE ─▶ go on
  *   clone:     G8FROZEN_FROM=FILE  before main: map FILE ─▶ threads ─▶ go on
  *
  * Under translation (TCG) three quarters of what a guest costs until it works is
@@ -20,6 +21,7 @@
  * x86-64.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -46,14 +48,33 @@ __asm__(
 	"	movq %rdi,%rsp\n	xorl %ebp,%ebp\n	callq *%rsi\n	hlt\n");
 
 static char freeze_to[4096];
-static volatile sig_atomic_t wanted;
+static volatile sig_atomic_t wanted, forgetting;
 
-static void want(int sig) { (void)sig; wanted = 1; }
+static void want(int sig)
+{
+	if (sig == SIGUSR2)
+		wanted = 1;
+	else
+		forgetting = 1;
+}
+
+/* Has QEMU begin anew with an empty buffer, as it does when the buffer is full. */
+static void forget(void)
+{
+	void *(*cpu)(int) = (void *(*)(int))dlsym(RTLD_DEFAULT, "qemu_get_cpu");
+	void (*flush)(void *) = (void (*)(void *))dlsym(RTLD_DEFAULT, "tb_flush");
+	if (cpu && flush && cpu(0))
+		flush(cpu(0));
+}
 
 /* The main loop of QEMU waits here, with no lock of its own held. That the time
  * is over is an answer it always has to expect. */
 int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
+	if (forgetting && getpid() == (pid_t)syscall(SYS_gettid)) {
+		forgetting = 0;
+		forget();
+	}
 	if (wanted && freeze_to[0] && getpid() == (pid_t)syscall(SYS_gettid)) {
 		char path[sizeof freeze_to];
 		wanted = 0;
@@ -127,4 +148,5 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
 	strcpy(freeze_to, to);
 	struct sigaction act = { .sa_handler = want };
 	sigaction(SIGUSR2, &act, NULL);
+	sigaction(G8_FORGET, &act, NULL);
 }

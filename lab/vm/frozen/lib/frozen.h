@@ -13,6 +13,9 @@
 #define G8_SCRATCH 0x200000000000ull
 #define G8_SCRATCH_SIZE (2ull << 20)
 
+/* The signal to forget: one that QEMU has no use for. */
+#define G8_FORGET 40
+
 enum { G8_REGIONS = 3000, G8_FDS = 700, G8_THREADS = 16, G8_TEXT = 128 << 10, G8_STACK = 32 << 10 };
 
 enum g8_region_kind {
