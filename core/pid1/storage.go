@@ -1,6 +1,7 @@
 package pid1
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 type storage struct {
 	m      *Machine
 	blocks func() []string // names of the devices there are
+	coming func() bool     // a card is no device yet
 	probe  func(name string) disks.Found
 
 	mu      sync.Mutex
@@ -21,20 +23,29 @@ type storage struct {
 	known   map[string]disks.Found
 	reading map[string]int // which of the reads is that of a device
 	reads   int
-	last    time.Time     // a device came, or told what it holds
+	last    time.Time     // a device came that is a disk or may have one, or a disk told what it holds
 	changed chan struct{} // has one entry when something did
 }
 
 func newStorage(m *Machine) *storage {
 	s := &storage{m: m, known: map[string]disks.Found{}, reading: map[string]int{}, changed: make(chan struct{}, 1)}
 	s.blocks = func() []string { return disks.Blocks("/sys") }
+	s.coming = func() bool { return disks.Coming("/sys") }
 	s.probe = s.read
 	return s
 }
 
+// carriers are what disks hang on: where one has come, a disk may follow.
+var carriers = []string{"pci", "virtio", "scsi", "usb", "nvme", "mmc"}
+
 // take hears of a block device that came, changed or went.
 func (s *storage) take(ev modules.Event) {
 	name := ev.Vars["DEVNAME"]
+	if ev.Action == "add" && slices.Contains(carriers, ev.Vars["SUBSYSTEM"]) {
+		s.mu.Lock()
+		s.last = time.Now()
+		s.mu.Unlock()
+	}
 	if ev.Vars["SUBSYSTEM"] != "block" || !disks.Wanted(name) {
 		return
 	}
@@ -133,6 +144,6 @@ func (s *storage) seen(all []disks.Found, waited time.Duration) disks.Seen {
 	defer s.mu.Unlock()
 	return disks.Seen{
 		Waited: waited, Quiet: min(waited, time.Since(s.last)), State: state, Medium: medium,
-		Near: near, Busy: busy, Read: len(s.reading) > 0, NoDisk: s.m.Args.NoState,
+		Near: near, Busy: busy, Coming: s.coming(), Read: len(s.reading) > 0, NoDisk: s.m.Args.NoState,
 	}
 }

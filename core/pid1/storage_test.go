@@ -16,7 +16,7 @@ import (
 func bench(names []string, probe func(string) disks.Found) *storage {
 	m := &Machine{Log: slog.New(slog.DiscardHandler), with: &attendants{panic: &power.Panic{}}}
 	s := newStorage(m)
-	s.blocks, s.probe = func() []string { return names }, probe
+	s.blocks, s.probe, s.coming = func() []string { return names }, probe, func() bool { return false }
 	return s
 }
 
@@ -43,6 +43,40 @@ func TestADiskThatHangs(t *testing.T) {
 		}
 		s.take(modules.Event{Action: "change", Vars: map[string]string{"SUBSYSTEM": "block", "DEVNAME": "sdb"}})
 	})
+}
+
+// A state disk that comes long after another one is waited for as long as there
+// are signs of it: without it the node would take a new identity.
+func TestADiskThatIsSlowToCome(t *testing.T) {
+	for what, sign := range map[string]func(s *storage){
+		"its card is no device yet": func(s *storage) { s.coming = func() bool { return len(s.blocks()) < 2 } },
+		"its card came late": func(s *storage) {
+			time.AfterFunc(800*time.Millisecond, func() {
+				s.take(modules.Event{Action: "add", Vars: map[string]string{"SUBSYSTEM": "pci"}})
+			})
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			names := []string{"vda"}
+			s := bench(nil, func(name string) disks.Found {
+				if name == "vdb" {
+					return disks.Found{Name: name, Content: stateDisk}
+				}
+				return disks.Found{Name: name}
+			})
+			s.blocks = func() []string { s.m.mu.Lock(); defer s.m.mu.Unlock(); return names }
+			sign(s)
+			time.AfterFunc(1500*time.Millisecond, func() {
+				s.m.mu.Lock()
+				names = append(names, "vdb")
+				s.m.mu.Unlock()
+				s.take(modules.Event{Action: "add", Vars: map[string]string{"SUBSYSTEM": "block", "DEVNAME": "vdb"}})
+			})
+			if _, ok, _ := disks.Pick(s.wait(), disks.Ext4, disks.StateLabel); !ok {
+				t.Errorf("%s: it was not waited for", what)
+			}
+		})
+	}
 }
 
 // What was read of a disk that has been exchanged since does not count.

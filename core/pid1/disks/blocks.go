@@ -34,6 +34,28 @@ func Wanted(name string) bool {
 	return name != ""
 }
 
+// Coming tells whether a card is in a slot that can be plugged while the machine
+// runs, and the kernel has not made a device of it yet
+// (Documentation/ABI/testing/sysfs-bus-pci).
+func Coming(sys string) bool {
+	slots, _ := filepath.Glob(filepath.Join(sys, "bus/pci/slots/*"))
+	for _, slot := range slots {
+		if attribute(slot, "adapter") != "1" {
+			continue
+		}
+		devices, _ := filepath.Glob(filepath.Join(sys, "bus/pci/devices", attribute(slot, "address")+".*"))
+		if len(devices) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func attribute(dir, name string) string {
+	raw, _ := os.ReadFile(filepath.Join(dir, name)) // a slot may go
+	return strings.TrimSpace(string(raw))
+}
+
 func sectors(sys, name string) (n int64) {
 	raw, err := os.ReadFile(filepath.Join(sys, "class/block", name, "size"))
 	if err == nil {

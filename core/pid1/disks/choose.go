@@ -45,12 +45,13 @@ type Wait struct {
 	Settle time.Duration // without new devices, then there are no more
 	Medium time.Duration // not 0: how long a boot medium may take to appear
 	Read   time.Duration // for what a disk holds, when all else is there: it may spin up
+	Coming time.Duration // for a card that is in its slot and no device yet: it may never be one
 	Limit  time.Duration // for devices that never settle
 }
 
 // DefaultWait is for a machine, without and with a boot medium to wait for.
 func DefaultWait(medium bool) Wait {
-	w := Wait{Settle: time.Second, Read: 15 * time.Second, Limit: 60 * time.Second}
+	w := Wait{Settle: time.Second, Read: 15 * time.Second, Coming: 10 * time.Second, Limit: 60 * time.Second}
 	if medium {
 		w.Medium = 20 * time.Second
 	}
@@ -61,6 +62,7 @@ func DefaultWait(medium bool) Wait {
 type Seen struct {
 	Waited time.Duration // since the wait began
 	Quiet  time.Duration // since a device came last
+	Coming bool          // a card is in a slot, and no device yet
 	Near   bool          // drivers of virtual disks, and others that take no time, are being loaded
 	Busy   bool          // drivers are being loaded
 	Read   bool          // a disk is being read: it may be any of those, or the tools layer
@@ -84,6 +86,9 @@ func (w Wait) Done(s Seen) bool {
 	case s.Waited >= w.Limit:
 		return true
 	}
+	if s.Coming && s.Waited < w.Coming {
+		return false
+	}
 	return !s.Busy && !s.Read && s.Quiet >= w.Settle
 }
 
@@ -92,7 +97,7 @@ func (w Wait) Next(s Seen) time.Duration {
 	const soonest = 10 * time.Millisecond
 	next := min(w.Limit-s.Waited, w.Settle-s.Quiet)
 	switch {
-	case s.Near || s.Busy:
+	case s.Near || s.Busy || s.Coming:
 		next = soonest // nobody tells when they are done
 	case s.Read && s.Waited < w.Read: // who reads tells
 		next = w.Read - s.Waited

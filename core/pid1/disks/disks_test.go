@@ -212,6 +212,9 @@ func TestWait(t *testing.T) {
 		{"a medium never comes", with, Seen{Waited: 20 * s, Quiet: 20 * s}, true},
 		{"both", with, Seen{State: true, Medium: true}, true},
 		{"a medium, no disk yet", with, Seen{Waited: s / 2, Quiet: s / 2, Medium: true}, false},
+		{"a medium, and a card that is no disk yet", with, Seen{Waited: 3 * s, Quiet: 3 * s, Medium: true, Coming: true}, false},
+		{"a card that never is anything", without, Seen{Waited: 10 * s, Quiet: 10 * s, Coming: true}, true},
+		{"a state disk, and a card that is nothing", without, Seen{State: true, Coming: true}, true},
 	} {
 		if got := c.wait.Done(c.seen); got != c.done {
 			t.Errorf("%s: done %v", c.what, got)
@@ -274,6 +277,34 @@ func TestWhatFsckSaysIsBounded(t *testing.T) {
 	}
 	if cap(out) > 4*tailSize || lastLines(string(out), 2) != "block 9998 is lost; block 9999 is lost" {
 		t.Errorf("%d bytes: %s", cap(out), lastLines(string(out), 2))
+	}
+}
+
+func TestACardThatIsNoDeviceYet(t *testing.T) {
+	sys := t.TempDir()
+	slot := func(name, address, adapter string) {
+		dir := filepath.Join(sys, "bus/pci/slots", name)
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "address"), []byte(address+"\n"), 0o644),
+			os.WriteFile(filepath.Join(dir, "adapter"), []byte(adapter+"\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if Coming(sys) {
+		t.Error("a machine without slots")
+	}
+	slot("6", "0000:07:00", "0")
+	if Coming(sys) {
+		t.Error("an empty slot")
+	}
+	slot("7", "0000:08:00", "1")
+	if !Coming(sys) {
+		t.Error("a card that is no device yet")
+	}
+	if err := os.MkdirAll(filepath.Join(sys, "bus/pci/devices/0000:08:00.0"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if Coming(sys) {
+		t.Error("it is one now")
 	}
 }
 
