@@ -43,8 +43,9 @@ type Events struct {
 // NewEvents returns Events of a stream.
 func NewEvents(r io.Reader) *Events { return &Events{r: bufio.NewReaderSize(r, maxEvent)} }
 
-// Next returns the next event; its Data is good until Next is called again. Errors are those of the stream, io.EOF where it
-// ends between two events, or wrap ErrWire.
+// Next returns the next event; its Data is good until Next is called again.
+// Errors are those of the stream, io.EOF where it ends between two events, or
+// wrap ErrWire.
 func (s *Events) Next() (JobEvent, error) {
 	line, err := s.r.ReadSlice('\n')
 	if err == io.EOF && len(line) > 0 {

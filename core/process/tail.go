@@ -149,24 +149,32 @@ func (p *Process) Lines(ctx context.Context, write func(line []byte) error) erro
 // sayEvery is how often is looked whether a child says that it is ready.
 const sayEvery = 20 * time.Millisecond
 
-// errSaid ends Says.
+// Says returns when the child that was started has written a line with a text
+// in it; else as Said does.
+func (p *Process) Says(ctx context.Context, text string) error {
+	lines := func(ctx context.Context, write func([]byte) error) error { return p.lines(ctx, sayEvery, write) }
+	return Said(ctx, lines, p.died, p.Err, func(line []byte) bool { return bytes.Contains(line, []byte(text)) })
+}
+
+// errSaid ends Said.
 var errSaid = errors.New("said")
 
-// Says returns when the child that was started has written a line with a text
-// in it. It returns Err when the child ends before, and the cause of ctx when
-// that does.
-func (p *Process) Says(ctx context.Context, text string) error {
+// Said returns when there is a line that is waited for among those that are
+// handed out until ctx ends. It returns how the one who writes them ended when
+// that is before, and the cause of ctx when that ends.
+func Said(ctx context.Context, lines func(ctx context.Context, write func(line []byte) error) error,
+	died <-chan struct{}, how func() error, is func(line []byte) bool) error {
 	alive, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	go func() {
 		select {
-		case <-p.died:
-			end(p.Err())
+		case <-died:
+			end(how())
 		case <-alive.Done():
 		}
 	}()
-	err := p.lines(alive, sayEvery, func(line []byte) error {
-		if bytes.Contains(line, []byte(text)) {
+	err := lines(alive, func(line []byte) error {
+		if is(line) {
 			return errSaid
 		}
 		return nil

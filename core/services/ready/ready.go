@@ -7,13 +7,13 @@ package ready
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
 	"time"
 
+	"github.com/g8os/g8os/core/process"
 	"github.com/g8os/g8os/core/services/spec"
 )
 
@@ -45,7 +45,7 @@ func Wait(ctx context.Context, r spec.Ready, s Service) error {
 	case r.HTTP != "":
 		return s.until(ctx, func(ctx context.Context) bool { return responds(ctx, r.HTTP) })
 	case r.Output != "":
-		return s.said(ctx, regexp.MustCompile(r.Output)) // Parse has compiled it
+		return process.Said(ctx, s.Lines, s.Died, s.Err, regexp.MustCompile(r.Output).Match) // Parse has compiled it
 	}
 	return nil
 }
@@ -92,30 +92,4 @@ func responds(ctx context.Context, url string) bool {
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	return resp.StatusCode < http.StatusBadRequest
-}
-
-// errSaid ends the reading of a log.
-var errSaid = errors.New("said")
-
-// said waits for a line of output of this run.
-func (s Service) said(ctx context.Context, what *regexp.Regexp) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case <-s.Died:
-			cancel(s.Err())
-		case <-ctx.Done():
-		}
-	}()
-	err := s.Lines(ctx, func(line []byte) error {
-		if what.Match(line) {
-			return errSaid
-		}
-		return nil
-	})
-	if errors.Is(err, errSaid) {
-		return nil
-	}
-	return errors.Join(err, context.Cause(ctx))
 }
