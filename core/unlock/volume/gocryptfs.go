@@ -173,7 +173,7 @@ func (v *Volume) untilMounted(ctx context.Context, d *process.Process) error {
 	case err != nil:
 		return err
 	case !mounted:
-		return fmt.Errorf("mount the volume: it was mounted on %s, and is hidden or gone already", v.o.Mount)
+		return fmt.Errorf("mount the volume: it was mounted on %s, and something hides it or has unmounted it: see findmnt %s", v.o.Mount, v.o.Mount)
 	}
 	return readable(v.o.Mount)
 }
